@@ -1,0 +1,248 @@
+"""From the middle form to the text of every file; pure, and the same bytes each time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from importlib.resources import files
+from types import SimpleNamespace
+from typing import Any
+
+from pgbgw.codegen import ctext, cvalues, documents
+from pgbgw.codegen.ctext import CText, PlainText, SqlText
+from pgbgw.codegen.environment import render
+from pgbgw.codegen.files import SourceTree
+from pgbgw.codegen.layout import align
+from pgbgw.ir.model import ArgumentIR, CallIR, CBody, ModuleIR, PayloadColumnIR, QueueBody, StatementIR, WorkerIR
+from pgbgw.origin import Origin
+
+__all__ = ["emit"]
+
+# Marks in rendered text, removed before it leaves: which lines come from which declared value.
+_BEGIN, _END = "\x01", "\x02"
+
+_WORKER_TEMPLATES = {
+    "queue": "worker_queue.c.in",
+    "interval": "worker_interval.c.in",
+    "dynamic": "worker_dynamic.c.in",
+    "c": "worker_c.c.in",
+}
+
+
+def emit(module: ModuleIR) -> SourceTree:
+    """All files of the extension, in a fixed order, and where their lines come from."""
+    emitter = _Emitter(module)
+    emitter.text("Makefile", "Makefile.in")
+    emitter.text(f"{module.name}.control", "control.in")
+    emitter.files["META.json"] = json.dumps(documents.meta(module), indent=4, ensure_ascii=False) + "\n"
+    emitter.text("README.md", "README.md.in")
+    emitter.text(f"{module.name}.conf", "conf.in")
+    emitter.sql(f"{module.name}--{module.version}.sql", "extension.sql.in")
+    emitter.c(f"{module.name}.h", "module.h.in", "What the files of this extension share.")
+    emitter.c(f"{module.name}.c", "module.c.in", "Loading, settings, registration of workers, wake-up at commit.")
+    emitter.c("life_cycle.c", "life_cycle.c.in", "How a worker starts, works, recovers from errors, and ends.")
+    emitter.c("shared.c", "shared.c.in", "Shared memory, and the SQL functions that show and change it.")
+    if module.queues:
+        emitter.c("queue.c", "queue.c.in", "How jobs are claimed, run, tried again and given up.", documents.QUEUE_NOTES)
+        emitter.files["backoff.h"] = _static("backoff.h")
+    if emitter.values["dynamic_workers"]:
+        emitter.c("launch.c", "launch.c.in", "How a session launches a worker, and learns what became of it.")
+    if emitter.values["top_level_statements"]:
+        emitter.c("top_level.c", "top_level.c.in", "How a statement is run outside a transaction block.")
+    for worker in module.workers:
+        emitter.worker(worker)
+    for body in dict.fromkeys(worker.body for worker in module.workers if isinstance(worker.body, CBody)):
+        emitter.files[body.source] = body.text
+    emitter.text(f"sql/{module.name}.sql", "regress.sql.in")
+    emitter.files[f"expected/{module.name}.out"] = documents.expected(module, emitter.files[f"sql/{module.name}.sql"])
+    return SourceTree(module.name, module.version, emitter.files, emitter.origins)
+
+
+class _Emitter:
+    """Renders templates and collects what they give."""
+
+    def __init__(self, module: ModuleIR) -> None:
+        self.module = module
+        self.files: dict[str, str] = {}
+        self.origins: dict[str, tuple[tuple[int, int, Origin], ...]] = {}
+        self.marked: list[Origin] = []
+        self.values = _values(module)
+        self.types = [
+            *module.types.values(),
+            *(state.struct for state in module.shared),
+            *(worker.launch_struct for worker in module.workers if worker.launch_struct),
+        ]
+
+    def c(self, path: str, template: str, purpose: str, notes: tuple[str, ...] = (), **values: Any) -> None:
+        """Render a C file, lay its parentheses out, and note where its lines come from."""
+        self.marked = []
+        helpers = _c_helpers(self.module) | {"at": self.at, "end": lambda: CText(_END)}
+        shared = self.values | values
+        shared["header"] = CText(f"{self.module.name}.h")
+        banner = {"file": CText(path), "purpose": CText(purpose), "notes": [CText(f" {line}" if line else "") for line in notes]}
+        shared["banner"] = CText(render("banner.in", CText, shared | banner, helpers).rstrip("\n"))
+        helpers["fragment"] = lambda name: CText(render(name, CText, shared, helpers).rstrip("\n"))
+        self.keep(path, align(render(template, CText, shared, helpers), self.types))
+
+    def worker(self, worker: WorkerIR) -> None:
+        """The file of one worker."""
+        body = worker.body
+        run = None if isinstance(body, CBody) else body.run
+        actions = cvalues.actions(self.module, worker)
+        dynamic = worker.kind == "dynamic"
+        batch = self.module.types["batch"]
+        queue = isinstance(body, QueueBody)
+        self.c(
+            worker.file,
+            _WORKER_TEMPLATES[worker.kind],
+            f"The {documents.KINDS[worker.kind]} {ctext.prose(worker.name)}.",
+            w=worker,
+            body=body,
+            run=run,
+            is_call=isinstance(run, CallIR),
+            is_dynamic=dynamic,
+            top_level=isinstance(run, StatementIR) and run.top_level,
+            actions=actions,
+            reports_here=any(action.operation == "report" for action in actions),
+            prepare_parameters=CText(f"{batch} *batch" if queue else "void"),
+            run_parameters=CText(f"{batch} *batch, {self.module.types['job']} *job" if queue else "void"),
+            missing=_missing(self.module) if dynamic else CText("return"),
+        )
+        self.origins[worker.file] = ((1, self.files[worker.file].count("\n") + 1, worker.origin),)
+
+    def sql(self, path: str, template: str) -> None:
+        """Render an SQL script."""
+        self.keep(path, render(template, SqlText, self.values, _sql_helpers()))
+
+    def text(self, path: str, template: str) -> None:
+        """Render a file of another kind."""
+        values = self.values | documents.values(self.module, list(self.files), self.values["objects"])
+        self.keep(path, render(template, PlainText, values, {"plain": ctext.plain}))
+
+    def at(self, origin: Origin) -> CText:
+        """Mark that the lines up to ``end()`` come from a declared value."""
+        self.marked.append(origin)
+        return CText(f"{_BEGIN}{len(self.marked) - 1}{_BEGIN}")
+
+    def keep(self, path: str, text: str) -> None:
+        """Take the marks out of a text and keep both."""
+        lines: list[str] = []
+        found: list[tuple[int, int, Origin]] = []
+        begun: list[tuple[int, Origin]] = []
+        for line in text.split("\n"):
+            if line.startswith(_BEGIN):
+                begun.append((len(lines) + 1, self.marked[int(line.strip(_BEGIN))]))
+            elif line.startswith(_END):
+                first, origin = begun.pop()
+                found.append((first, len(lines), origin))
+            else:
+                lines.append(line)
+        self.files[path] = "\n".join(lines)
+        if found:
+            self.origins[path] = tuple(found)
+
+
+def _values(module: ModuleIR) -> dict[str, Any]:
+    """What every template may look at."""
+    runs = [worker.body.run for worker in module.workers if not isinstance(worker.body, CBody)]
+    static = [worker for worker in module.workers if worker.kind != "dynamic"]
+    sources = [f"{module.name}.c", "life_cycle.c", "shared.c"]
+    values: dict[str, Any] = {
+        "m": module,
+        "sym": SimpleNamespace(**{name: ctext.ident(text) for name, text in module.symbols.items()}),
+        "ty": SimpleNamespace(**{name: ctext.ident(text) for name, text in module.types.items()}),
+        "mac": SimpleNamespace(**{name: ctext.ident(text) for name, text in module.macros.items()}),
+        "dynamic_workers": any(worker.kind == "dynamic" for worker in module.workers),
+        "connected_workers": any(worker.connected for worker in module.workers),
+        "connected_static_workers": any(worker.connected for worker in static),
+        "c_workers": any(isinstance(w.body, CBody) and not w.body.sql for w in module.workers),
+        "called_functions": any(isinstance(run, CallIR) for run in runs),
+        "top_level_statements": any(isinstance(run, StatementIR) and run.top_level for run in runs),
+        "reports": any(a.operation == "report" for w in module.workers for a in w.on_done + w.on_failed + w.on_round),
+        "text_arguments": any(a.kind == "text" for worker in module.workers for a in worker.arguments),
+        "shown_texts": any(c.field.kind == "text" for state in module.shared for c in state.columns),
+        "preload_settings": [setting for setting in module.settings if setting.preload_only],
+        "newer_flags": list(
+            dict.fromkeys(flag.macro for setting in module.settings for flag in setting.flags if flag.since)
+        ),
+        "database_settings": documents.database_settings(module),
+        "total_slots": cvalues.total_slots(module),
+    }
+    sources += ["queue.c"] if module.queues else []
+    sources += ["launch.c"] if values["dynamic_workers"] else []
+    sources += ["top_level.c"] if values["top_level_statements"] else []
+    sources += [worker.file for worker in module.workers]
+    sources += list(dict.fromkeys(w.body.source for w in module.workers if isinstance(w.body, CBody)))
+    values["objects"] = [f"{source.removesuffix('.c')}.o" for source in sources]
+    return values
+
+
+def _c_helpers(module: ModuleIR) -> dict[str, Callable[..., Any]]:
+    return {
+        "ident": ctext.ident,
+        "string": ctext.string,
+        "integer": ctext.integer,
+        "int64": ctext.int64,
+        "boolean": ctext.boolean,
+        "prose": ctext.prose,
+        "note": ctext.c_comment,
+        "declaration": cvalues.declare,
+        "field_declaration": cvalues.field_declaration,
+        "argument_declaration": cvalues.argument_declaration,
+        "setting_extern": cvalues.setting_extern,
+        "setting_definition": cvalues.setting_definition,
+        "define_setting": cvalues.define_setting,
+        "amount": cvalues.amount,
+        "delay": cvalues.delay,
+        "timeout": cvalues.timeout,
+        "source": cvalues.source,
+        "condition": cvalues.condition,
+        "member": cvalues.member,
+        "flags": cvalues.flags,
+        "restart": cvalues.restart,
+        "name_list": cvalues.name_list,
+        "value_of": cvalues.value_of,
+        "null_of": cvalues.null_of,
+        "type_of": cvalues.type_of,
+        "sql_lines": cvalues.sql_lines,
+        "sql_text": cvalues.sql_text,
+        "first_slot": lambda worker: cvalues.first_slot(module, worker),
+        "takers": lambda queue: [
+            w for w in module.workers if isinstance(w.body, QueueBody) and w.body.queue == queue
+        ],
+    }
+
+
+def _sql_helpers() -> dict[str, Callable[..., Any]]:
+    def arguments(values: tuple[ArgumentIR, ...]) -> SqlText:
+        return SqlText(", ".join(f"{value.name} {value.sql_type}" for value in values))
+
+    def types(values: tuple[ArgumentIR, ...]) -> SqlText:
+        return SqlText(", ".join(value.sql_type for value in values))
+
+    def columns(values: tuple[PayloadColumnIR, ...]) -> SqlText:
+        return SqlText(", ".join(value.name for value in values))
+
+    return {
+        "plain": ctext.sql,
+        "raw": ctext.sql,
+        "literal": ctext.sql_literal,
+        "comment": ctext.sql_comment,
+        "argument_list": arguments,
+        "type_list": types,
+        "column_list": columns,
+        "not_null": lambda column: SqlText("" if column.nullable else " NOT NULL"),
+        "comma": lambda last: SqlText("" if last else ","),
+    }
+
+
+def _missing(module: ModuleIR) -> CText:
+    name = ctext.string(module.name)
+    return CText(
+        "ereport(ERROR,\n(errcode(ERRCODE_UNDEFINED_OBJECT),\n"
+        f'errmsg("extension \\"%s\\" is not installed in this database", {name})))'
+    )
+
+
+def _static(name: str) -> str:
+    return files("pgbgw.c_templates").joinpath("static", name).read_text(encoding="utf-8")

@@ -1,0 +1,1 @@
+"""The declaration surface: ordered values on an explicit extension."""

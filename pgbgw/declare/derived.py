@@ -1,0 +1,77 @@
+"""Names of SQL objects that follow from declared names; the objects stand in the extension's schema, unquoted here.
+
+Indexes and sequences have the names that PostgreSQL itself would choose (makeObjectName in indexcmds.c), so that people
+who know PostgreSQL guess them right.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from pgbgw.declare.extension import Extension
+from pgbgw.declare.queues import Queue
+
+__all__ = [
+    "QueueIndexes",
+    "QueueTables",
+    "announce",
+    "extension_functions",
+    "processes",
+    "queue_indexes",
+    "queue_sequence",
+    "queue_tables",
+    "queue_trigger",
+]
+
+
+class QueueTables(NamedTuple):
+    """The tables of a queue, one for each state of a job."""
+
+    now: str
+    later: str
+    failed: str
+
+
+class QueueIndexes(NamedTuple):
+    """The indexes of those tables."""
+
+    now_pkey: str
+    later_pkey: str
+    later_run_at: str
+    failed_pkey: str
+
+
+def queue_tables(queue: Queue[Any]) -> QueueTables:
+    """Jobs that can run, jobs that wait, and jobs that were given up."""
+    return QueueTables(queue.table, f"{queue.table}_later", f"{queue.table}_failed")
+
+
+def queue_indexes(queue: Queue[Any]) -> QueueIndexes:
+    """Primary keys, and the index by time of the jobs that wait."""
+    now, later, failed = queue_tables(queue)
+    return QueueIndexes(f"{now}_pkey", f"{later}_pkey", f"{later}_run_at_idx", f"{failed}_pkey")
+
+
+def queue_sequence(queue: Queue[Any]) -> str:
+    """The sequence behind the identity column."""
+    return f"{queue.table}_id_seq"
+
+
+def queue_trigger(queue: Queue[Any]) -> str:
+    """The function, and the trigger, that wakes the queue's workers at commit."""
+    return f"{queue.table}_wake"
+
+
+def announce(extension: Extension) -> str:
+    """The function that the install script calls at its end, so that workers that wait for the extension begin."""
+    return f"{extension.name}_announce"
+
+
+def processes(extension: Extension) -> str:
+    """The function that lists the extension's processes; with a prefix where the schema is not the extension's own."""
+    return "workers" if extension.schema == extension.name else f"{extension.name}_workers"
+
+
+def extension_functions(extension: Extension) -> tuple[str, ...]:
+    """Functions that every extension has."""
+    return announce(extension), processes(extension), extension.stop.request, extension.stop.resume

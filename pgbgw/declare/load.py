@@ -1,0 +1,144 @@
+"""From a file to the extension that it declares."""
+
+from __future__ import annotations
+
+import builtins
+import inspect
+import linecache
+import re
+import sys
+import traceback
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+
+from pgbgw.declare.extension import Extension
+from pgbgw.declare.places import keyword
+from pgbgw.diagnostics import DeclarationError, Diagnostic, report
+from pgbgw.origin import Origin
+from pgbgw.sqltext import near
+
+__all__ = ["load"]
+
+
+def load(path: Path) -> Extension | None:
+    """Run the declaration in ``path`` and return its extension.
+
+    Faults go through ``report``: BGW001 the file can't be read, BGW002 it is not Python, BGW003 it raised an exception,
+    BGW004 it declares no extension, BGW005 it declares several. ``None`` where a collected fault left no extension.
+    The file's folder stands first on ``sys.path`` while it runs, so that a declaration may be spread over modules.
+
+    Raises:
+        DeclarationError: for an error, unless somebody collects.
+    """
+    path = path.absolute()
+    start = Origin(str(path), 1, 1, 1, 1)
+    try:
+        source = path.read_bytes()
+    except OSError as error:
+        report(Diagnostic("BGW001", f"declaration can't be read: {path.name}: {(error.strerror or str(error)).lower()}",
+                          hint="Give the path of a Python file that declares an Extension."))  # fmt: skip
+        return None
+    # A file called queue.py must not stand in for the library module of that name while others import it.
+    module = ModuleType(path.stem if path.stem not in sys.modules else f"pgbgw declaration {path.stem}")
+    module.__file__ = str(path)
+    linecache.checkcache(str(path))
+    complete = _ran(source, path, module, start)
+    found = list({id(value): value for value in vars(module).values() if isinstance(value, Extension)}.values())
+    if len(found) > 1:
+        names = ", ".join(f'"{extension.name}"' for extension in found)
+        report(Diagnostic("BGW005", f"declaration has {len(found)} extensions: {names}", found[1].origin,
+                          detail="One file makes one extension.",
+                          hint="Give each extension a file of its own."))  # fmt: skip
+    elif complete and not found:
+        report(Diagnostic("BGW004", f"declaration has no extension: {path.name}", start,
+                          hint='Declare one at the top level, such as shop = Extension("shop").'))  # fmt: skip
+    return found[0] if found else None
+
+
+def _ran(source: bytes, path: Path, module: ModuleType, start: Origin) -> bool:
+    """Run the file; whether it ran to its end."""
+    try:
+        with _importable(path, module):
+            exec(compile(source, str(path), "exec", dont_inherit=True), vars(module))
+    except DeclarationError:
+        raise
+    except SyntaxError as error:
+        if error.filename == str(path):
+            _not_python(error, path)
+        else:
+            _raised(error, path, module, start)
+    except (Exception, SystemExit) as error:
+        _raised(error, path, module, start)
+    else:
+        return True
+    return False
+
+
+@contextmanager
+def _importable(path: Path, module: ModuleType) -> Iterator[None]:
+    """The module by its name, and its neighbours, can be imported inside the block."""
+    folder = str(path.parent)
+    sys.modules[module.__name__] = module
+    sys.path.insert(0, folder)
+    try:
+        yield
+    finally:
+        if folder in sys.path:
+            sys.path.remove(folder)
+        sys.modules.pop(module.__name__, None)
+
+
+def _not_python(error: SyntaxError, path: Path) -> None:
+    line, column = error.lineno or 1, max(error.offset or 1, 1)
+    end_line, end_column = error.end_lineno or line, error.end_offset or 0
+    if (end_line, end_column) <= (line, column):
+        end_line, end_column = line, column + 1
+    report(Diagnostic("BGW002", f"declaration is not Python: {error.msg}",
+                      Origin(str(path), line, column, end_line, end_column),
+                      hint="Correct the line; nothing in the file was run."))  # fmt: skip
+
+
+def _raised(error: BaseException, path: Path, module: ModuleType, start: Origin) -> None:
+    """Report an exception of the user's own code at the innermost line of the declaration that led to it."""
+    where = start
+    for frame in traceback.extract_tb(error.__traceback__):
+        if frame.filename == str(path) and frame.lineno:
+            end_line = frame.end_lineno or frame.lineno
+            where = Origin(str(path), frame.lineno, _character(path, frame.lineno, frame.colno),
+                           end_line, _character(path, end_line, frame.end_colno))  # fmt: skip
+    # Without the class of a method, and without the path that an ImportError has at its end.
+    what = " ".join(re.sub(r"Extension\.|\s\([^()]*\.py\)\Z", "", str(error)).split()) or "no message"
+    misspelt = re.search(r"got an unexpected keyword argument '(\w+)'", str(error))
+    if misspelt:
+        where = keyword(where, misspelt[1])
+    hint = _advice(error, vars(module), misspelt[1] if misspelt else None)
+    report(Diagnostic("BGW003", f"declaration raised {type(error).__name__}: {what}", where,
+                      hint=hint or "Correct the line; what follows it was not run."))  # fmt: skip
+
+
+def _character(path: Path, line: int, byte: int | None) -> int:
+    """Column, from 1 and in characters, of a byte offset as a traceback has it."""
+    return len(linecache.getline(str(path), line).encode()[: byte or 0].decode(errors="ignore")) + 1
+
+
+def _advice(error: BaseException, names: Mapping[str, object], option: str | None) -> str | None:
+    """A hint at the name that a misspelt one was meant to be; Python 3.11 has one in its top-level handler only."""
+    public: list[str] = getattr(sys.modules.get("pgbgw"), "__all__", [])
+    known: Iterable[str] = ()
+    word = option or getattr(error, "name", None) or ""
+    imported = re.match(r"cannot import name '(\w+)' from '(\w+)'", str(error))
+    if option:
+        method = getattr(Extension, str(error).removeprefix("Extension.").partition("(")[0], None)
+        known = inspect.signature(method).parameters if callable(method) else ()
+    elif isinstance(error, AttributeError):
+        known = dir(error.obj)
+    elif isinstance(error, NameError):
+        if word in public:
+            return f"Import it: from pgbgw import {word}."
+        known = [*names, *public, *dir(builtins)]
+    elif isinstance(error, ImportError) and imported:
+        word, known = imported[1], dir(sys.modules.get(imported[2]))
+    suggestion = near(word, [name for name in known if name not in {"self", "options"} and name[0] != "_"])
+    return f"Did you mean {suggestion}?" if suggestion else None

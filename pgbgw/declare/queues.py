@@ -1,0 +1,246 @@
+"""Queues: tables of jobs with typed payload columns."""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+import inspect
+import sys
+import types
+import typing
+import uuid
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, TypeAlias, TypeVar, dataclass_transform
+
+from pgbgw.declare.durations import Duration
+from pgbgw.declare.naming import durable_name, sql_name
+from pgbgw.declare.places import annotated_field, argument, shown
+from pgbgw.declare.sql import parsed_type
+from pgbgw.diagnostics import Diagnostic, report
+from pgbgw.origin import Origin
+from pgbgw.sqltext import SqlType
+
+if TYPE_CHECKING:
+    from pgbgw.declare.extension import Extension
+
+__all__ = ["JOB_COLUMNS", "Json", "Payload", "PayloadColumn", "Queue"]
+
+JsonValue: TypeAlias = "dict[str, JsonValue] | list[JsonValue] | str | int | float | bool | None"
+Json: TypeAlias = Annotated[JsonValue, "jsonb"]
+"""A payload field of type jsonb."""
+
+JOB_COLUMNS = ("id", "attempt", "created_at")
+"""Columns that every queue has beside its payload; a statement may use them as parameters."""
+
+_SQL_TYPES: dict[object, str] = {
+    str: "text",
+    int: "bigint",
+    float: "double precision",
+    bool: "boolean",
+    bytes: "bytea",
+    decimal.Decimal: "numeric",
+    datetime.datetime: "timestamp with time zone",
+    datetime.date: "date",
+    datetime.time: "time",
+    datetime.timedelta: "interval",
+    uuid.UUID: "uuid",
+}
+
+_LONGEST_BACKOFF = 366 * 86_400_000_000
+
+_RESERVED_COLUMNS = frozenset(
+    {*JOB_COLUMNS, "priority", "run_at", "status", "error", "sqlstate", "attempts", "failed_at", "lease_end", "token"}
+    | {"context", "who", "done_at"}
+    # system columns of every table
+    | {"tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"}
+)
+
+
+@dataclass_transform(kw_only_default=True)
+class Payload:
+    """Base of the classes that declare a queue's payload: annotated fields, each a column.
+
+    str, int, float, bool, bytes, Decimal, datetime, date, time, timedelta, UUID and Json have the PostgreSQL type one
+    expects; ``Annotated[int, "integer"]`` names another; ``X | None`` lets NULL in.
+    """
+
+    _origin: ClassVar[Origin]
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        cls._origin = Origin.of_caller()
+
+    def __init__(self, **values: Any) -> None:
+        names = list(_annotations(type(self)))
+        missing = [name for name in names if name not in values and not hasattr(type(self), name)]
+        unknown = [name for name in values if name not in names]
+        if missing or unknown:
+            problem = f"missing {', '.join(missing)}" if missing else f"unknown {', '.join(unknown)}"
+            raise TypeError(f"{type(self).__name__}(): {problem}; its fields are {', '.join(names)}")
+        for name, value in values.items():
+            setattr(self, name, value)
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        return all(getattr(self, n) == getattr(other, n) for n in _annotations(type(self)))
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        fields = ", ".join(f"{name}={getattr(self, name)!r}" for name in _annotations(type(self)))
+        return f"{type(self).__name__}({fields})"
+
+
+P = TypeVar("P", bound=Payload)
+
+
+@dataclass(frozen=True, slots=True)
+class PayloadColumn:
+    """One payload column."""
+
+    name: str
+    type: SqlType
+    nullable: bool
+
+
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
+class Queue(Generic[P]):
+    """A declared queue; its jobs are rows of ``table``, those that wait of ``table_later``, those given up of
+    ``table_failed``, and the view shows them all.
+    """
+
+    extension: Extension = field(repr=False)
+    name: str
+    payload: type[P]
+    columns: tuple[PayloadColumn, ...]
+    table: str
+    view: str
+    retries: int
+    backoff: Duration
+    backoff_limit: Duration
+    origin: Origin
+
+    def __str__(self) -> str:
+        return f'queue "{self.name}"'
+
+
+def queue(
+    extension: Extension,
+    name: str,
+    payload: type[P],
+    retries: int,
+    backoff: Duration,
+    backoff_limit: Duration,
+    table: str | None,
+    view: str | None,
+) -> Queue[P]:
+    """Build the queue that ``Extension.queue`` notes; reports BGW501 to BGW505."""
+    origin = Origin.of_caller()
+    name = durable_name("queue", name, origin, 0, "name")
+    table = sql_name("queue table", table, origin, "table") if table is not None else name
+    backoff, backoff_limit = _backoff(name, backoff, backoff_limit, origin)
+    return Queue(
+        extension=extension,
+        name=name,
+        payload=payload,
+        columns=_columns(name, payload, origin),
+        table=table,
+        view=sql_name("queue view", view, origin, "view") if view is not None else f"{table}_jobs",
+        retries=_retries(name, retries, origin),
+        backoff=backoff,
+        backoff_limit=backoff_limit,
+        origin=origin,
+    )
+
+
+def _retries(name: str, retries: object, origin: Origin) -> int:
+    if isinstance(retries, int) and not isinstance(retries, bool) and 0 <= retries <= 32766:
+        return retries
+    report(Diagnostic("BGW503", f'retries of queue "{name}" are out of range: {shown(retries)}',
+                      argument(origin, "retries"), detail="Attempts are counted in a smallint.",
+                      hint="Give a number from 0 (one attempt, no retry) to 32766."))  # fmt: skip
+    return 0
+
+
+def _backoff(name: str, first: object, limit: object, origin: Origin) -> tuple[Duration, Duration]:
+    sound = True
+    for what, value in (("backoff", first), ("backoff_limit", limit)):
+        if not isinstance(value, Duration) or not 0 < value.us <= _LONGEST_BACKOFF:
+            report(Diagnostic("BGW504", f'{what} of queue "{name}" can\'t be used: {shown(value)}',
+                              argument(origin, what), detail="It is a duration above 0 and up to a year.",
+                              hint=f"Write {what}=seconds(10)."))  # fmt: skip
+            sound = False
+    if not (sound and isinstance(first, Duration) and isinstance(limit, Duration)):
+        return Duration(1_000_000), Duration(1_000_000)
+    if first > limit:
+        report(Diagnostic("BGW504", f'backoff of queue "{name}" is longer than its limit: {first}',
+                          argument(origin, "backoff"), detail=f"The longest wait, backoff_limit, is {limit}.",
+                          hint="Raise backoff_limit, or shorten backoff."))  # fmt: skip
+    return first, limit
+
+
+def _columns(queue_name: str, payload: object, origin: Origin) -> tuple[PayloadColumn, ...]:
+    if not isinstance(payload, type) or not issubclass(payload, Payload):
+        report(Diagnostic("BGW501", f'payload of queue "{queue_name}" is not a Payload class: {shown(payload)}',
+                          argument(origin, 1, "payload"),
+                          hint="Derive a class from pgbgw.Payload with one annotated field a column."))  # fmt: skip
+        return ()
+    where: Origin = getattr(payload, "_origin", origin)  # the base class itself has none
+    annotations = _annotations(payload)
+    columns = [_column(payload, name, value) for name, value in annotations.items()]
+    if not annotations:
+        report(Diagnostic("BGW501", f'payload of queue "{queue_name}" has no fields', where,
+                          hint="Annotate at least one field, such as body: str."))  # fmt: skip
+    return tuple(column for column in columns if column is not None)
+
+
+def _annotations(payload: type[Any]) -> dict[str, Any]:
+    """Annotated fields, base classes first, with postponed annotations evaluated where they can be."""
+    found: dict[str, Any] = {}
+    for base in reversed(payload.__mro__):
+        module = vars(sys.modules[base.__module__]) if base.__module__ in sys.modules else {}
+        for name, annotation in inspect.get_annotations(base).items():
+            if isinstance(annotation, str):
+                try:
+                    annotation = eval(annotation, module, {"Json": Json, **vars(base)})  # as typing.get_type_hints does
+                except Exception as error:
+                    annotation = error
+            of_class: object = typing.get_origin(annotation)
+            if not name.startswith("_") and of_class is not ClassVar:
+                found[name] = annotation
+    return found
+
+
+def _column(payload: type[Payload], name: str, annotation: Any) -> PayloadColumn | None:
+    owner, origin = payload.__name__, annotated_field(payload._origin, name)
+    if name in _RESERVED_COLUMNS:
+        report(Diagnostic("BGW502", f'payload field "{name}" of class {owner} is a column that queues have',
+                          origin, hint=f'Rename it, for instance to "{name}_of_job".'))  # fmt: skip
+        return None
+    name = durable_name("payload field", name, origin)
+    what = f'payload field "{name}" of class {owner}'
+    annotation, nullable = _without_none(annotation)
+    if typing.get_origin(annotation) is Annotated:
+        named = [extra for extra in annotation.__metadata__ if isinstance(extra, str)]
+        if named:
+            return PayloadColumn(name, parsed_type(what, named[0], origin), nullable)
+        annotation = annotation.__origin__
+    sql_type = _SQL_TYPES.get(annotation) if isinstance(annotation, Hashable) else None
+    if sql_type is None:
+        written = str(annotation) if isinstance(annotation, Exception) else inspect.formatannotation(annotation)
+        report(Diagnostic("BGW505", f'payload field "{name}" of class {owner} has no PostgreSQL type: {written}',
+                          origin,
+                          hint='Use a type that pgbgw.Payload lists, or Annotated[..., "the SQL type"].'))  # fmt: skip
+        sql_type = "text"
+    return PayloadColumn(name, parsed_type(what, sql_type, origin), nullable)
+
+
+def _without_none(annotation: Any) -> tuple[Any, bool]:
+    """``X`` and True for ``X | None``; everything else as it is."""
+    if typing.get_origin(annotation) not in (typing.Union, types.UnionType):
+        return annotation, False
+    members = [member for member in typing.get_args(annotation) if member is not type(None)]
+    nullable = len(members) < len(typing.get_args(annotation))
+    return (members[0] if len(members) == 1 else annotation), nullable

@@ -1,0 +1,92 @@
+"""What a worker runs: one SQL statement, or one function called directly."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from pgbgw.declare.places import shown
+from pgbgw.diagnostics import Diagnostic, report
+from pgbgw.literals import locate
+from pgbgw.origin import Origin
+from pgbgw.sqltext import ParsedSql, SqlError, SqlType, parse, parse_function_name, parse_type
+
+__all__ = ["Call", "Run", "Sql", "call", "parsed_type", "sql"]
+
+
+@dataclass(frozen=True, slots=True)
+class Sql:
+    """One statement with ``:name`` parameters; ``error`` is set where it does not parse, for its worker to report."""
+
+    text: str
+    origin: Origin
+    parsed: ParsedSql | None
+    error: SqlError | None = field(default=None, repr=False)
+
+    def __str__(self) -> str:
+        return f"sql({self.text!r})"
+
+    def at(self, offset: int, length: int = 1) -> Origin:
+        """Where ``length`` characters from ``offset`` of the statement stand in the source file."""
+        return locate(self.origin, 0, offset, length)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A function called by its address in the server, with columns or arguments by name, in order."""
+
+    function: tuple[str, ...]
+    arguments: tuple[str, ...]
+    origin: Origin
+
+    def __str__(self) -> str:
+        return f"call({', '.join(map(repr, ('.'.join(self.function), *self.arguments)))})"
+
+
+Run: TypeAlias = Sql | Call
+
+
+def sql(text: str) -> Sql:
+    """One SQL statement, parsed now; ``:name`` stands for a column of the queue, an argument, or a setting.
+
+    What is wrong with it is reported by the worker that runs it (BGW201 to BGW208), at the very character.
+    """
+    origin = Origin.of_caller()
+    try:
+        return Sql(text, origin, parse(_text(text, "SQL")))
+    except SqlError as error:
+        return Sql(str(text), origin, None, error)
+
+
+def call(function: str, *arguments: str) -> Call:
+    """A function, best written with its schema, called without a statement around it.
+
+    It is looked up by name and the exact types of its arguments at the start of each batch, EXECUTE permission is
+    checked, and its result is ignored. Reports BGW210 for a name that is none.
+    """
+    origin = Origin.of_caller()
+    try:
+        name = parse_function_name(_text(function, "function name"))
+    except SqlError as error:
+        report(Diagnostic("BGW210", f"name of the function to call can't be read: {error}",
+                          locate(origin, 0, error.offset),
+                          hint=error.hint or 'Write it as "schema.function".'))  # fmt: skip
+        name = ("invalid",)
+    return Call(name, tuple(str(argument) for argument in arguments), origin)
+
+
+def parsed_type(owner: str, text: object, origin: Origin) -> SqlType:
+    """The SQL type of ``owner``, an argument or a payload field; reports BGW211 and falls back to text."""
+    try:
+        return parse_type(_text(text, "type"))
+    except SqlError as error:
+        report(Diagnostic("BGW211", f"type of {owner} can't be read: {error}", origin,
+                          detail=f"It is written {shown(text)}.",
+                          hint=error.hint or 'Write it as in SQL, such as "integer" or "numeric(10,2)".'))  # fmt: skip
+        return parse_type("text")
+
+
+def _text(value: object, what: str) -> str:
+    if isinstance(value, str):
+        return value
+    raise SqlError(f"{what} is not a string: {shown(value)}", hint="Give a string.")

@@ -1,0 +1,1 @@
+"""The rows of the table of codes, a module a family."""

@@ -1,0 +1,119 @@
+"""BGW5xx: queues and their payloads."""
+
+from __future__ import annotations
+
+from pgbgw.diagnostics.code import error, warning
+
+__all__ = ["ROWS"]
+
+ROWS = (
+    error(
+        "BGW501",
+        "payload is not a Payload class with fields",
+        """
+        A queue's columns are the annotated fields of a class that derives from pgbgw.Payload, so that jobs made in
+        Python are checked by their types. The class itself is given, not an instance, and it has at least one field.
+        """,
+        wrong="""
+        orders = shop.queue("orders", dict)
+        """,
+        right="""
+        class Order(Payload):
+            number: int
+
+        orders = shop.queue("orders", Order)
+        """,
+    ),
+    error(
+        "BGW502",
+        "payload field is a column that queues have",
+        """
+        Beside its payload a queue has columns of its own, such as id, priority, attempt, created_at, run_at and error,
+        and PostgreSQL gives every table system columns such as ctid and xmin. A payload field can't have one of these
+        names.
+        """,
+        wrong="""
+        class Order(Payload):
+            id: int
+
+        orders = shop.queue("orders", Order)
+        """,
+        right="""
+        class Order(Payload):
+            order_id: int
+
+        orders = shop.queue("orders", Order)
+        """,
+    ),
+    error(
+        "BGW503",
+        "number of retries is out of range",
+        """
+        A job that fails is tried again this many times, 0 to 32766, and is then moved to the queue's table of failed
+        jobs. Attempts are counted in a smallint.
+        """,
+        wrong="""
+        orders = shop.queue("orders", Mail, retries=-1)
+        """,
+        right="""
+        orders = shop.queue("orders", Mail, retries=0)
+        """,
+    ),
+    error(
+        "BGW504",
+        "back-off can't be used",
+        """
+        The first retry waits for backoff, and each further one twice as long as the one before, up to backoff_limit.
+        Both are durations above zero and up to a year, and the first is not the longer one.
+        """,
+        wrong="""
+        orders = shop.queue("orders", Mail, backoff=hours(2), backoff_limit=hours(1))
+        """,
+        right="""
+        orders = shop.queue("orders", Mail, backoff=seconds(2), backoff_limit=hours(1))
+        """,
+    ),
+    error(
+        "BGW505",
+        "payload field has no PostgreSQL type",
+        """
+        str, int, float, bool, bytes, Decimal, datetime, date, time, timedelta, UUID and Json have the type one
+        expects. For any other, or for a precise one, name it: Annotated[int, "integer"]. X | None lets NULL in.
+        """,
+        wrong="""
+        class Order(Payload):
+            items: list
+
+        orders = shop.queue("orders", Order)
+        """,
+        right="""
+        class Order(Payload):
+            items: Json
+
+        orders = shop.queue("orders", Order)
+        """,
+    ),
+    warning(
+        "BGW506",
+        "queue has no worker",
+        """
+        Jobs that are put into the queue stay there, unless a client takes them. Where that is what you want, nothing
+        needs to be done.
+        """,
+        wrong="""
+        class Order(Payload):
+            number: int
+
+        shop = Extension("shop", database="shopdb")
+        orders = shop.queue("orders", Order)
+        """,
+        right="""
+        class Order(Payload):
+            number: int
+
+        shop = Extension("shop", database="shopdb")
+        orders = shop.queue("orders", Order)
+        shop.queue_worker("order", orders, run=call("public.order", "number"))
+        """,
+    ),
+)

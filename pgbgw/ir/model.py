@@ -1,0 +1,335 @@
+"""What an extension is made of once every name, number and statement is decided.
+
+Strings are plain text; quoting for C happens in ``codegen``. SQL statements are complete, one tuple item a line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from pgbgw.origin import Origin
+
+__all__ = [
+    "ActionIR",
+    "AmountIR",
+    "ArgumentIR",
+    "CBody",
+    "CallIR",
+    "DelayIR",
+    "FieldIR",
+    "FlagIR",
+    "FunctionIR",
+    "ModuleIR",
+    "OptionIR",
+    "ParameterIR",
+    "PayloadColumnIR",
+    "QueueBody",
+    "QueueIR",
+    "RunIR",
+    "SettingIR",
+    "SharedColumnIR",
+    "SharedIR",
+    "SourceIR",
+    "SqlBody",
+    "StatementIR",
+    "WorkerIR",
+]
+
+SqlLines: TypeAlias = tuple[str, ...]
+ValueKind: TypeAlias = Literal["column", "argument", "bool", "int", "real", "string", "main_argument"]
+
+
+@dataclass(frozen=True, slots=True)
+class SourceIR:
+    """A value known at run time: a constant, or the C variable of a setting where ``variable`` is given."""
+
+    value: str | None
+    variable: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AmountIR:
+    """A number: a constant, or the C variable of an integer setting."""
+
+    value: int
+    variable: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DelayIR:
+    """A length of time in milliseconds: a constant, or a setting's variable times ``value``."""
+
+    value: int
+    variable: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FlagIR:
+    """A flag of a setting, and the PG_VERSION_NUM from which servers know it (0: all of them)."""
+
+    macro: str
+    since: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class OptionIR:
+    """A value of an enum setting."""
+
+    name: str
+    number: int
+    hidden: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SettingIR:
+    """A setting; ``default``, ``minimum`` and ``maximum`` have the type that ``kind`` says, None elsewhere."""
+
+    name: str
+    variable: str
+    kind: Literal["bool", "int", "real", "string", "enum"]
+    context: str
+    flags: tuple[FlagIR, ...]
+    comment: str
+    description: str
+    default: bool | int | float | str | None
+    minimum: int | float | None
+    maximum: int | float | None
+    options: tuple[OptionIR, ...]
+    table: str
+    preload_only: bool
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True)
+class FieldIR:
+    """A field of shared state."""
+
+    name: str
+    kind: Literal["counter", "hot", "gauge", "integer", "float", "boolean", "timestamp", "text"]
+    size: int
+    comment: str
+
+
+@dataclass(frozen=True, slots=True)
+class SharedColumnIR:
+    """A column of the function and the view that show shared state."""
+
+    name: str
+    sql_type: str
+    field: FieldIR
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionIR:
+    """An SQL function written in C: its quoted name with schema, and its C symbol."""
+
+    name: str
+    symbol: str
+
+
+@dataclass(frozen=True, slots=True)
+class SharedIR:
+    """One declared state in shared memory."""
+
+    name: str
+    struct: str
+    member: str
+    fields: tuple[FieldIR, ...]
+    columns: tuple[SharedColumnIR, ...]
+    function: FunctionIR
+    view: str
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True)
+class PayloadColumnIR:
+    """A payload column: its quoted name, its SQL type."""
+
+    name: str
+    sql_type: str
+    nullable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class QueueIR:
+    """A queue: quoted names with schema, and the statements that move its jobs."""
+
+    name: str
+    number: int
+    variable: str
+    table: str
+    later: str
+    failed: str
+    sequence: str
+    later_index: str
+    view: str
+    trigger: str
+    columns: tuple[PayloadColumnIR, ...]
+    retries: int
+    backoff_us: int
+    backoff_limit_us: int
+    wake: FunctionIR
+    claim: SqlLines
+    promote: SqlLines
+    next_due: SqlLines
+    retry: SqlLines
+    give_up: SqlLines
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True)
+class ParameterIR:
+    """A parameter of a statement or call, and where its value comes from.
+
+    ``index`` counts the claimed columns for ``column``; ``variable`` names a setting's C variable or an argument.
+    """
+
+    name: str
+    kind: ValueKind
+    index: int = 0
+    variable: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StatementIR:
+    """One statement run through SPI, or through a portal where ``top_level`` is set."""
+
+    sql: str
+    parameters: tuple[ParameterIR, ...]
+    read_only: bool
+    top_level: bool
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True)
+class CallIR:
+    """A function called by its address."""
+
+    function: tuple[str, ...]
+    parameters: tuple[ParameterIR, ...]
+    origin: Origin
+
+
+RunIR: TypeAlias = StatementIR | CallIR
+
+
+@dataclass(frozen=True, slots=True)
+class ActionIR:
+    """What is done to a field of shared state after a commit."""
+
+    member: str
+    field: FieldIR
+    operation: Literal["add", "set", "now", "report"]
+    value: int | float | bool | str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ArgumentIR:
+    """An argument of a dynamic worker, as it stands in bgw_extra.
+
+    ``kind`` is "value" where it travels as a Datum of the C type, else "text": its text form in ``size`` bytes.
+    ``oid`` is the macro of a built-in type, or "" where the server looks ``sql_type`` up.
+    """
+
+    name: str
+    sql_type: str
+    member: str
+    kind: Literal["value", "text"]
+    c_type: str
+    from_datum: str
+    to_datum: str
+    size: int
+    oid: str
+
+
+@dataclass(frozen=True, slots=True)
+class QueueBody:
+    """Takes jobs from a queue, a batch a transaction."""
+
+    queue: QueueIR
+    run: RunIR
+    batch: AmountIR
+    every: DelayIR
+
+
+@dataclass(frozen=True, slots=True)
+class SqlBody:
+    """Runs one statement or function: each interval, or once where ``every`` is None (a dynamic worker)."""
+
+    run: RunIR
+    every: DelayIR | None
+
+
+@dataclass(frozen=True, slots=True)
+class CBody:
+    """Calls a C function of the user's own each interval."""
+
+    source: str
+    text: str
+    function: str
+    every: DelayIR
+    sql: bool
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerIR:
+    """One worker and all that PostgreSQL is told of it."""
+
+    name: str
+    kind: Literal["queue", "interval", "dynamic", "c"]
+    title: str
+    symbol: str
+    file: str
+    count: AmountIR
+    start: str
+    restart: int | None
+    connected: bool
+    database: SourceIR
+    role: SourceIR
+    timeout: DelayIR | None
+    when: str | None
+    unless: str | None
+    activity: str
+    log_level: str
+    main_argument: int
+    alive: tuple[str, FieldIR] | None
+    on_done: tuple[ActionIR, ...]
+    on_failed: tuple[ActionIR, ...]
+    on_round: tuple[ActionIR, ...]
+    body: QueueBody | SqlBody | CBody
+    arguments: tuple[ArgumentIR, ...]
+    launch: FunctionIR | None
+    launch_struct: str
+    notify: bool
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True)
+class ModuleIR:
+    """The whole extension.
+
+    ``symbols``, ``types`` and ``macros`` map the short names that templates use to C identifiers of this extension.
+    """
+
+    name: str
+    version: str
+    schema: str
+    schema_sql: str
+    comment: str
+    origin: Origin
+    symbols: Mapping[str, str]
+    types: Mapping[str, str]
+    macros: Mapping[str, str]
+    settings: tuple[SettingIR, ...]
+    shared: tuple[SharedIR, ...]
+    queues: tuple[QueueIR, ...]
+    workers: tuple[WorkerIR, ...]
+    request_shutdown: FunctionIR
+    resume: FunctionIR
+    shutdown_flag: tuple[str, FieldIR] | None
+    processes: FunctionIR
+    announce: FunctionIR
+    roles: tuple[str, ...]
+    databases: tuple[SourceIR, ...]

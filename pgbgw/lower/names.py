@@ -1,0 +1,127 @@
+"""Every C name that is emitted comes from here; templates and other stages build none.
+
+All symbols with linkage begin with the name of the extension: up to PostgreSQL 15 a library is loaded with RTLD_GLOBAL
+and exports what it does not hide, so two extensions would otherwise take each other's functions for their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+__all__ = ["Names"]
+
+# Functions and variables that the emitted files share, by the short name that templates use.
+_SYMBOLS = (
+    "shared", "init_shared", "require_shared", "wake", "loop_context", "attach", "attach_launched", "interrupts",
+    "ready", "due", "remaining", "sleep", "begin", "begin_plain", "commit", "succeeded", "recover", "last_error",
+    "describe_round", "set_text", "find_function", "run_top_level", "launch", "pack_text", "unpack_text", "promote",
+    "until_due", "claim", "run_jobs", "settle", "report_failures",
+)  # fmt: skip
+
+# Types, by the short name that templates use.
+_TYPES = ("shared", "slot", "state", "launch", "worker", "queue", "job", "batch", "prepare", "run_job")
+
+# Constants of the enum of states, the include guard, and the name of the wait event.
+_MACROS = ("stopped", "idle", "working", "paused", "dormant", "backing_off")
+
+
+class Names:
+    """The C names of one extension; each is handed out once."""
+
+    def __init__(self, extension: str) -> None:
+        self._extension = extension
+        self._camel = _camel(extension)
+        self._taken = {f"{extension}_{symbol}" for symbol in _SYMBOLS}
+        self.symbols: Mapping[str, str] = MappingProxyType({s: f"{extension}_{s}" for s in _SYMBOLS})
+        self.types: Mapping[str, str] = MappingProxyType({t: f"{self._camel}{_camel(t)}" for t in _TYPES})
+        self.macros: Mapping[str, str] = MappingProxyType(
+            {m: f"{extension}_{m}".upper() for m in _MACROS}
+            | {"header": f"{extension}_h".upper(), "wait_event": f"{self._camel}Main"}
+        )
+        self._types = {name.lower() for name in self.types.values()}
+
+    def setting(self, name: str) -> str:
+        """The variable of a setting."""
+        return self._symbol(name, "setting")
+
+    def options(self, name: str) -> str:
+        """The table of an enum setting's options."""
+        return self._symbol(f"{name}_options", "setting")
+
+    def queue(self, name: str) -> str:
+        """The descriptor of a queue."""
+        return self._symbol(f"{name}_queue", "data")
+
+    def wake(self, queue: str) -> str:
+        """The trigger function of a queue."""
+        return self._symbol(f"{queue}_wake", "trigger")
+
+    def stats(self, state: str) -> str:
+        """The SQL function that shows a shared state."""
+        return self._symbol(f"get_{state}_stats", "function")
+
+    def worker_main(self, worker: str) -> str:
+        """The entry point of a worker."""
+        return self._symbol(f"{worker}_main", "entry")
+
+    def launch(self, worker: str) -> str:
+        """The SQL function that launches a dynamic worker."""
+        return self._symbol(f"launch_{worker}", "function")
+
+    def function(self, name: str) -> str:
+        """An SQL function that every extension has."""
+        return self._symbol(name, "function")
+
+    def stats_struct(self, state: str) -> str:
+        """The type of a shared state."""
+        return self._type(f"{_camel(state)}State")
+
+    def launch_struct(self, worker: str) -> str:
+        """The type of what a launch carries."""
+        return self._type(f"{_camel(worker)}Launch")
+
+    def worker_file(self, worker: str) -> str:
+        """The source file of a worker."""
+        return f"worker_{worker}.c"
+
+    def member(self, name: str) -> str:
+        """A member of a struct that holds declared names only; C's words are kept away by a suffix."""
+        return f"{name}_" if name in _C_WORDS else name
+
+    def state(self, name: str) -> str:
+        """The member of the shared struct that holds a declared state."""
+        return f"{name}_" if name in _C_WORDS | {"lock", "slots", "nslots", "shutdown_requested"} else name
+
+    def argument(self, name: str) -> str:
+        """The member of a launch that holds an argument."""
+        return f"{name}_" if name in _C_WORDS | {"base", "nulls"} else name
+
+    def _symbol(self, name: str, suffix: str) -> str:
+        symbol = f"{self._extension}_{name}"
+        while symbol in self._taken:
+            symbol = f"{symbol}_{suffix}"
+        self._taken.add(symbol)
+        return symbol
+
+    def _type(self, name: str) -> str:
+        name = f"{self._camel}{name}"
+        while name.lower() in self._types:
+            name = f"{name}_"
+        self._types.add(name.lower())
+        return name
+
+
+def _camel(name: str) -> str:
+    """"my_worker" -> "MyWorker"; a leading digit can't come, names begin with a letter or an underscore."""
+    return "".join(part[:1].upper() + part[1:] for part in name.split("_")) or "X"
+
+
+# Keywords of C11, and words that PostgreSQL's headers or the C library define as macros or types.
+_C_WORDS = frozenset(
+    """
+    auto break case char const continue default do double else enum extern float for goto if inline int long register
+    restrict return short signed sizeof static struct switch typedef union unsigned void volatile while bool true false
+    asm typeof unix linux errno stdin stdout stderr assert offsetof signal noreturn gettext
+    """.split()
+)

@@ -1,0 +1,70 @@
+"""The statements that move a queue's jobs; the claim stands here and nowhere else.
+
+Names are quoted already. Operators and functions are written with their schema, so that no search_path can change
+what they mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pgbgw.ir.model import SqlLines
+
+__all__ = ["claim", "give_up", "next_due", "promote", "retry"]
+
+
+def claim(table: str, payload: Sequence[str]) -> SqlLines:
+    """Take up to $1 jobs out of the table, oldest first, passing over those that somebody has locked.
+
+    The rows are found by an array of ctids, which is computed once: ``id IN (SELECT ... LIMIT n)`` may be run again
+    for each row of a nested loop, and then claims more than n.
+    """
+    columns = ("id", *payload, "attempt", "created_at")
+    return (
+        "WITH claimed AS (",
+        f"DELETE FROM {table} AS q",
+        "WHERE q.ctid OPERATOR(pg_catalog.=) ANY (ARRAY(",
+        f"SELECT c.ctid FROM {table} AS c ORDER BY c.id LIMIT $1 FOR UPDATE SKIP LOCKED))",
+        f"RETURNING {_of('q', columns)})",
+        f"SELECT {_of('claimed', columns)} FROM claimed ORDER BY claimed.id",
+    )
+
+
+def promote(table: str, later: str, payload: Sequence[str]) -> SqlLines:
+    """Move up to $1 jobs whose time has come back among those that may run."""
+    columns = ("id", *payload, "attempt", "created_at")
+    return (
+        "WITH due AS (",
+        f"DELETE FROM {later} AS l",
+        "WHERE l.ctid OPERATOR(pg_catalog.=) ANY (ARRAY(",
+        f"SELECT d.ctid FROM {later} AS d",
+        "WHERE d.run_at OPERATOR(pg_catalog.<=) pg_catalog.now()",
+        "ORDER BY d.run_at LIMIT $1 FOR UPDATE SKIP LOCKED))",
+        f"RETURNING {_of('l', columns)})",
+        f"INSERT INTO {table} ({', '.join(columns)}) OVERRIDING SYSTEM VALUE",
+        f"SELECT {_of('due', columns)} FROM due",
+    )
+
+
+def next_due(later: str) -> SqlLines:
+    """When the first waiting job is due; NULL where none waits."""
+    return (f"SELECT pg_catalog.min(l.run_at) FROM {later} AS l",)
+
+
+def retry(later: str, payload: Sequence[str]) -> SqlLines:
+    """Keep a failed job for another attempt: its columns, then run_at, error and SQLSTATE."""
+    return _insert(later, ("id", *payload, "attempt", "created_at", "run_at", "error", "sqlstate"))
+
+
+def give_up(failed: str, payload: Sequence[str]) -> SqlLines:
+    """Keep a job that has failed for the last time: its columns, then error and SQLSTATE."""
+    return _insert(failed, ("id", *payload, "attempts", "created_at", "error", "sqlstate"))
+
+
+def _insert(table: str, columns: Sequence[str]) -> SqlLines:
+    values = ", ".join(f"${number}" for number in range(1, len(columns) + 1))
+    return (f"INSERT INTO {table} ({', '.join(columns)})", f"VALUES ({values})")
+
+
+def _of(alias: str, columns: Sequence[str]) -> str:
+    return ", ".join(f"{alias}.{column}" for column in columns)

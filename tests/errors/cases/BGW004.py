@@ -1,0 +1,7 @@
+"""Declaration has no extension."""
+
+from pgbgw import Extension
+
+
+def declare():
+    shop = Extension("shop")

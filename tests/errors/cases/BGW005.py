@@ -1,0 +1,6 @@
+"""Declaration has several extensions."""
+
+from pgbgw import Extension
+
+shop = Extension("shop")
+stock = Extension("stock")

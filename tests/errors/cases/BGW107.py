@@ -1,0 +1,7 @@
+"""Name is declared twice."""
+
+from pgbgw import Extension, hours, sql
+
+shop = Extension("shop", database="shopdb")
+shop.interval_worker("tidy", every=hours(1), run=sql("DELETE FROM public.a"))
+shop.interval_worker("tidy", every=hours(1), run=sql("DELETE FROM public.b"))

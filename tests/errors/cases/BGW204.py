@@ -1,0 +1,6 @@
+"""Statement can't run in a transaction block."""
+
+from pgbgw import Extension, hours, sql
+
+shop = Extension("shop", database="shopdb")
+shop.interval_worker("tidy", every=hours(1), run=sql("VACUUM public.outbox"))

@@ -1,0 +1,13 @@
+"""Parameter has no source."""
+
+from pgbgw import Extension, Payload, sql
+
+shop = Extension("shop", database="shopdb")
+
+
+class Mail(Payload):
+    address: str
+    body: str
+
+mail = shop.queue("mail", Mail)
+shop.queue_worker("deliver", mail, run=sql("SELECT public.deliver(:adress)"))

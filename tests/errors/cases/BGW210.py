@@ -1,0 +1,13 @@
+"""Name of the function to call can't be read."""
+
+from pgbgw import Extension, Payload, call
+
+shop = Extension("shop", database="shopdb")
+
+
+class Mail(Payload):
+    address: str
+    body: str
+
+mail = shop.queue("mail", Mail)
+shop.queue_worker("deliver", mail, run=call("public.deliver(address)"))

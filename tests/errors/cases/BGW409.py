@@ -1,0 +1,13 @@
+"""Batch is out of range."""
+
+from pgbgw import Extension, Payload, call
+
+shop = Extension("shop", database="shopdb")
+
+
+class Mail(Payload):
+    address: str
+    body: str
+
+mail = shop.queue("mail", Mail)
+shop.queue_worker("deliver", mail, run=call("public.deliver", "address"), batch=1_000_000)

@@ -1,0 +1,6 @@
+"""Worker starts before there is a database."""
+
+from pgbgw import Extension, minutes, sql
+
+shop = Extension("shop", database="shopdb")
+shop.interval_worker("beat", every=minutes(1), run=sql("SELECT 1"), start="postmaster")

@@ -1,0 +1,6 @@
+"""Worker writes while the server may be a standby."""
+
+from pgbgw import Extension, hours, sql
+
+shop = Extension("shop", database="shopdb")
+shop.interval_worker("tidy", every=hours(1), run=sql("DELETE FROM public.a"), start="consistent")

@@ -1,0 +1,10 @@
+"""Queue has no worker."""
+
+from pgbgw import Extension, Payload
+
+
+class Order(Payload):
+    number: int
+
+shop = Extension("shop", database="shopdb")
+orders = shop.queue("orders", Order)

@@ -1,0 +1,7 @@
+/* A round of the worker "sampler". */
+#include "postgres.h"
+
+void
+sampler(Datum main_arg)
+{
+}
