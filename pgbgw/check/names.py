@@ -183,12 +183,12 @@ def titles(extension: Extension, target: Target) -> Iterator[Diagnostic]:
             number = f" {most}" if most > 1 else ""
         length = len((worker.title + number).encode())
         if length > TITLE_BYTES:
-            numbered = f' with "{number}" for its last process' if number else ""
+            numbered = f'; "{number}" is appended for its last process' if number else ""
             yield Diagnostic(
                 "BGW111",
                 f"title of {worker} is too long: {length} bytes",
                 argument(worker.origin, "title", 0, "name"),
-                detail=f"PostgreSQL keeps {TITLE_BYTES} bytes (BGW_MAXLEN - 1); the title is counted{numbered}.",
+                detail=f"PostgreSQL keeps {TITLE_BYTES} bytes (BGW_MAXLEN - 1){numbered}.",
                 hint="Give it a shorter title=.",
             )
 

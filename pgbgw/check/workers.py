@@ -18,6 +18,8 @@ from pgbgw.origin import Origin
 
 __all__ = ["RULES"]
 
+_EMITTED = ("launch.c", "life_cycle.c", "queue.c", "shared.c", "top_level.c")
+
 
 def databases(extension: Extension, target: Target) -> Iterator[Diagnostic]:
     """BGW420: a worker that runs SQL has a database."""
@@ -116,6 +118,7 @@ def _stranger(what: str, user: str, origin: Origin, *where: str | int) -> Diagno
 
 def c_sources(extension: Extension, target: Target) -> Iterator[Diagnostic]:
     """BGW412 and BGW415: a source has the function, and no two sources clash."""
+    emitted = {f"{extension.name}.c", *_EMITTED}
     files: dict[str, CWorker] = {}
     functions: dict[str, CWorker] = {}
     for worker in extension.workers:
@@ -128,6 +131,14 @@ def c_sources(extension: Extension, target: Target) -> Iterator[Diagnostic]:
                 argument(worker.origin, "function", 0, "name"),
                 detail="The server could not load the library.",
                 hint=f"Define void {worker.function}(Datum main_arg) there, or name the function with function=.",
+            )
+        if worker.source in emitted or worker.source.startswith("worker_"):
+            yield Diagnostic(
+                "BGW415",
+                f"source of {worker} has the name of an emitted file: {worker.source}",
+                argument(worker.origin, "source"),
+                detail="All files of the extension stand in one folder.",
+                hint="Rename the file.",
             )
         same = files.setdefault(worker.source, worker)
         if same.text != worker.text:

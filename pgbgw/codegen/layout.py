@@ -26,8 +26,8 @@ def declaration(type_name: str, name: str, tabs: int = 1, end: str = ";") -> str
         gap = ""
         while width // _TAB < column // _TAB:
             stop = (width // _TAB + 1) * _TAB
-            # a tab of one column is written as a space
-            gap += "\t" if stop - width > 1 else " "
+            # pad_output() of pg_bsd_indent: a tab of one column is a space, unless another follows
+            gap += " " if stop - width == 1 and column < stop + _TAB else "\t"
             width = stop
         gap += " " * (column - width)
     return "\t" * tabs + type_name + gap + name + end

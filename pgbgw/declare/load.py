@@ -108,12 +108,15 @@ def _raised(error: BaseException, path: Path, module: ModuleType, start: Origin)
             end_line = frame.end_lineno or frame.lineno
             where = Origin(str(path), frame.lineno, _character(path, frame.lineno, frame.colno),
                            end_line, _character(path, end_line, frame.end_colno))  # fmt: skip
-    # Without the class of a method, and without the path that an ImportError has at its end.
-    what = " ".join(re.sub(r"Extension\.|\s\([^()]*\.py\)\Z", "", str(error)).split()) or "no message"
-    misspelt = re.search(r"got an unexpected keyword argument '(\w+)'", str(error))
+    # A constructor by its class, without the path that an ImportError ends in and the advice of Python 3.13.
+    what = re.sub(r"\.__init__(?=\()|\s\([^()]*\.py\)\Z|\. Did you mean '.*'\?\Z", "", str(error))
+    what = " ".join(what.split()) or "no message"
+    misspelt = re.match(r"([\w.]+)\(\) got an unexpected keyword argument '(\w+)'", what)
     if misspelt:
-        where = keyword(where, misspelt[1])
-    hint = _advice(error, vars(module), misspelt[1] if misspelt else None)
+        where = keyword(where, misspelt[2])
+        hint = _mean(misspelt[2], _options(misspelt[1]))
+    else:
+        hint = _advice(error, vars(module))
     report(Diagnostic("BGW003", f"declaration raised {type(error).__name__}: {what}", where,
                       hint=hint or "Correct the line; what follows it was not run."))  # fmt: skip
 
@@ -123,22 +126,27 @@ def _character(path: Path, line: int, byte: int | None) -> int:
     return len(linecache.getline(str(path), line).encode()[: byte or 0].decode(errors="ignore")) + 1
 
 
-def _advice(error: BaseException, names: Mapping[str, object], option: str | None) -> str | None:
+def _options(function: str) -> Iterable[str]:
+    """The options of a function, class or method of ours, by its name in a TypeError."""
+    found: object = sys.modules.get("pgbgw")
+    for part in function.split("."):
+        found = getattr(found, part, None)
+    return inspect.signature(found).parameters if callable(found) else ()
+
+
+def _advice(error: BaseException, names: Mapping[str, object]) -> str | None:
     """A hint at the name that a misspelt one was meant to be; Python 3.11 has one in its top-level handler only."""
     public: list[str] = getattr(sys.modules.get("pgbgw"), "__all__", [])
-    known: Iterable[str] = ()
-    word = option or getattr(error, "name", None) or ""
+    if isinstance(error, AttributeError) and error.name:
+        return _mean(error.name, dir(error.obj))
+    if isinstance(error, NameError) and error.name:
+        if error.name in public:
+            return f"Import it: from pgbgw import {error.name}."
+        return _mean(error.name, [*names, *public, *dir(builtins)])
     imported = re.match(r"cannot import name '(\w+)' from '(\w+)'", str(error))
-    if option:
-        method = getattr(Extension, str(error).removeprefix("Extension.").partition("(")[0], None)
-        known = inspect.signature(method).parameters if callable(method) else ()
-    elif isinstance(error, AttributeError):
-        known = dir(error.obj)
-    elif isinstance(error, NameError):
-        if word in public:
-            return f"Import it: from pgbgw import {word}."
-        known = [*names, *public, *dir(builtins)]
-    elif isinstance(error, ImportError) and imported:
-        word, known = imported[1], dir(sys.modules.get(imported[2]))
+    return _mean(imported[1], dir(sys.modules.get(imported[2]))) if imported else None
+
+
+def _mean(word: str, known: Iterable[str]) -> str | None:
     suggestion = near(word, [name for name in known if name not in {"self", "options"} and name[0] != "_"])
     return f"Did you mean {suggestion}?" if suggestion else None

@@ -50,8 +50,8 @@ def sql_name(kind: str, name: object, origin: Origin, *where: str | int) -> str:
                 "BGW103",
                 f"name of {kind} can't be the name of an SQL object: {shown(name)}",
                 argument(origin, *where),
-                detail="PostgreSQL keeps names as text in UTF-8, in which neither NUL nor a lone surrogate can stand.",
-                hint="Use a non-empty string without such characters.",
+                detail="PostgreSQL has no empty names, and keeps names as UTF-8 that ends at NUL.",
+                hint="Use a non-empty string without NUL and lone surrogates.",
             )
         )
         return "invalid"

@@ -32,7 +32,8 @@ def keyword(origin: Origin, name: str) -> Origin:
     """The span of the keyword itself, without its value, in the call at ``origin``."""
     value = argument(origin, name)
     before = linecache.getline(value.path, value.line)[: value.column - 1]
-    found = re.search(rf"\b{re.escape(name)}(?=\s*=\s*\Z)", before)
+    # A string is marked after its prefix and quotes.
+    found = re.search(rf"\b{re.escape(name)}(?=\s*=\s*[A-Za-z]*[\"']*\Z)", before)
     if value == origin or found is None:
         return value
     return Origin(value.path, value.line, found.start() + 1, value.line, found.end() + 1)

@@ -157,13 +157,20 @@ class Field(Generic[H]):
         self.comment = comment
         self.name = ""
         self.origin = Origin.of_caller()
+        self._places: list[str] = []
 
     def __set_name__(self, owner: type, name: str) -> None:
-        if self.name:
-            report(Diagnostic("BGW608", f'field "{self.name}" is used twice: as "{name}" of class {owner.__name__} too',
-                              self.origin, detail="A field object stands for one place in one class.",
+        self.name = self.name or name
+        self._places.append(f"{owner.__name__}.{name}")
+
+    def check_place(self, owner: type, name: str) -> None:
+        """Report BGW608 where the field has another name, or is of another class, already."""
+        # Not in __set_name__, whose exceptions Python 3.11 wraps into a RuntimeError.
+        first, here = self._places[0], f"{owner.__name__}.{name}"
+        if first != here:
+            report(Diagnostic("BGW608", f"field is used twice: as {first} and as {here}", self.origin,
+                              detail="A field object stands for one place in one class.",
                               hint="Make a field of its own for each name."))  # fmt: skip
-        self.name = name
 
     @overload
     def __get__(self, instance: None, owner: type) -> Field[H]: ...
@@ -246,6 +253,9 @@ class SharedStats:
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
+        for name, value in vars(cls).items():
+            if isinstance(value, Field):
+                value.check_place(cls, name)
         fields: dict[str, Field[Any]] = {}
         for base in reversed(cls.__mro__):
             fields.update({name: value for name, value in vars(base).items() if isinstance(value, Field)})

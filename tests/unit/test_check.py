@@ -4,78 +4,23 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pgbgw import (
-    Boolean,
-    Counter,
     DeclarationError,
     Extension,
-    Float,
-    Gauge,
-    Payload,
-    SharedStats,
-    Text,
     call,
-    hours,
     seconds,
     sql,
 )
-from pgbgw.check import Checked, Target, check, check_file, checker, limits
-from pgbgw.declare.shared import Action
-from pgbgw.declare.workers import arguments
-from pgbgw.diagnostics import Diagnostic, collecting, render
-from pgbgw.origin import Origin
+from pgbgw.check import Checked, Target, check, check_file, checker
+from pgbgw.diagnostics import render
+from tests.shop import SELECT, Mail, Shop, Stats, codes
 
 ROOT = Path(__file__).parents[2]
-SELECT = sql("SELECT 1")
-
-
-class Mail(Payload):
-    address: str
-    body: str | None
-
-
-class Stats(SharedStats):
-    sent = Counter()
-    alive = Gauge()
-    load = Float()
-    paused = Boolean()
-    note = Text(8)
-
-
-class Shop:
-    """An extension with a queue and shared state, without types, so that faulty calls type-check here."""
-
-    def __init__(self, **options: Any) -> None:
-        self.shop: Any = Extension("shop", **{"database": "shopdb"} | options)
-        self.stats: Any = self.shop.shared_stats("mail", Stats)
-        self.mail: Any = self.shop.queue("mail", Mail)
-
-    def deliver(self, **options: Any) -> Any:
-        return self.shop.queue_worker("deliver", self.mail, **{"run": call("public.f", "id")} | options)
-
-    def tidy(self, **options: Any) -> Any:
-        return self.shop.interval_worker("tidy", **{"every": seconds(60), "run": SELECT} | options)
-
-    def task(self, **options: Any) -> Any:
-        return self.shop.dynamic_worker("task", **{"run": SELECT} | options)
-
-
-def found(extension: Extension, target: Target | None = None) -> list[Diagnostic]:
-    with collecting() as diagnostics, suppress(DeclarationError):
-        check(extension, target)
-    return [each for each in diagnostics if each.code != "BGW506"]
-
-
-def codes(extension: Extension, target: Target | None = None) -> list[str]:
-    return [each.code for each in found(extension, target)]
-
-
 # The value, and the order of things
 
 
@@ -413,6 +358,14 @@ def test_two_c_workers_may_share_a_file_and_a_function(tmp_path: Path) -> None:
     assert codes(shop.shop) == ["BGW415"]
 
 
+@pytest.mark.parametrize("name", ["shop.c", "queue.c", "worker_x.c"])
+def test_a_c_source_keeps_off_emitted_names(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("void sampler(Datum main_arg) {}\n")
+    shop = Shop()
+    shop.shop.c_worker("sampler", source=str(tmp_path / name))
+    assert codes(shop.shop) == ["BGW415"]
+
+
 def test_values_of_another_extension() -> None:
     shop, other = Shop(), Shop()
     switch = other.shop.bool_setting("switch", True)
@@ -420,77 +373,3 @@ def test_values_of_another_extension() -> None:
     shop.shop.queue_worker("deliver", other.mail, run=SELECT)
     shop.shop.shutdown(flag=other.stats.paused)
     assert codes(shop.shop) == ["BGW424"] * 5
-
-
-# Shared state
-
-
-@pytest.mark.parametrize(
-    ("field", "value", "expected"),
-    [
-        ("sent", 0, []), ("sent", -1, ["BGW605"]), ("sent", 2**63, ["BGW606"]), ("sent", True, ["BGW606"]),
-        ("sent", "1", ["BGW606"]), ("alive", -(2**63), []), ("alive", -(2**63) - 1, ["BGW606"]),
-        ("load", 1, []), ("load", float("inf"), ["BGW606"]), ("load", 10**400, ["BGW606"]), ("load", None, ["BGW606"]),
-        ("paused", True, []), ("paused", 1, ["BGW606"]),
-        ("note", "1234567", []), ("note", "12345678", ["BGW607"]), ("note", "äääx", []), ("note", "ääää", ["BGW607"]),
-        ("note", "a\0", ["BGW606"]), ("note", "\ud800", ["BGW606"]), ("note", 3, ["BGW606"]),
-    ],
-)  # fmt: skip
-def test_values_of_actions(field: str, value: Any, expected: list[str]) -> None:
-    shop = Shop()
-    operation: Any = "set" if field in {"paused", "note"} else "add"
-    shop.tidy(on_done=Action(getattr(shop.stats, field), operation, value))
-    assert codes(shop.shop) == expected
-
-
-# Limits
-
-
-@pytest.mark.parametrize(
-    ("workers", "most", "expected"),
-    [(6, 8, []), (7, 8, ["BGW702"]), (8, 8, ["BGW702"]), (9, 8, ["BGW701"]), (9, 20, []), (1, 1, ["BGW702"])],
-)
-def test_slots(workers: int, most: int, expected: list[str]) -> None:
-    shop = Shop()
-    shop.deliver(workers=workers)
-    assert codes(shop.shop, Target(max_worker_processes=most)) == expected
-
-
-def test_slots_of_all_workers_together() -> None:
-    shop = Shop()
-    count = shop.shop.int_setting("count", 4, min=1, max=9, context="postmaster")
-    shop.deliver(workers=count)
-    shop.tidy()
-    assert codes(shop.shop) == []
-    shop.task(limit=4)
-    assert codes(shop.shop) == ["BGW703"]
-    shop.shop.interval_worker("more", every=hours(1), run=SELECT)
-    assert codes(shop.shop, Target(max_worker_processes=5)) == ["BGW701"]
-
-
-@pytest.mark.parametrize(
-    ("types", "size"),
-    [
-        ((), 0), (("integer",), 5), (("bigint", "uuid", "boolean"), 28), (("regclass", "date", "timestamptz"), 19),
-        (("text",), 4), (("integer[]",), 4), (("public.colour",), 4), (("integer", "text"), 16),
-    ],
-)  # fmt: skip
-def test_bytes_of_arguments(types: tuple[str, ...], size: int) -> None:
-    here = Origin.of_caller()
-    args = arguments("task", {f"a{number}": each for number, each in enumerate(types)}, here)
-    assert limits.argument_bytes(args) == size
-
-
-@pytest.mark.parametrize(("count", "expected"), [(11, []), (12, ["BGW704"])])
-def test_room_for_arguments(count: int, expected: list[str]) -> None:
-    shop = Shop()
-    names = [f"a{number}" for number in range(count)]
-    shop.task(args=dict.fromkeys(names, "bigint"), run=call("public.f", *names))
-    assert codes(shop.shop) == expected
-
-
-@pytest.mark.parametrize(("count", "expected"), [(100, []), (101, ["BGW705"])])
-def test_arguments_of_functions(count: int, expected: list[str]) -> None:
-    shop = Shop()
-    shop.deliver(run=call("public.f", *["id"] * count))
-    assert codes(shop.shop) == expected

@@ -283,9 +283,14 @@ def test_a_field_has_one_name() -> None:
         class Twice(SharedStats):
             a = b = Counter()
 
-        assert Twice.a is Twice.b
+        class Again(SharedStats):
+            a = Twice.a
 
-    assert codes(declare) == ["BGW608"]
+        assert Again.a is Twice.b
+
+    assert codes(declare) == ["BGW608", "BGW608"]
+    with pytest.raises(DeclarationError, match=r"Twice\.a and as Twice\.b"):
+        declare()
 
 
 def test_names_and_comments_of_fields() -> None:

@@ -211,7 +211,9 @@ ROWS = (
         "sources of two C workers clash",
         """
         All sources are compiled side by side into one library. Two different files of one name would overwrite each
-        other, and two files that define the same function can't be linked. Two workers may share one file.
+        other, and so would one that has the name of an emitted file: that of the extension, life_cycle.c, shared.c,
+        queue.c, launch.c, top_level.c, and all that begin with worker_. Two files that define the same function can't
+        be linked. Two workers may share one file.
         """,
         wrong="""
         shop.c_worker("sampler", source="sampler.c")
@@ -259,8 +261,9 @@ ROWS = (
         "worker writes while the server may be a standby",
         """
         With start="consistent" a worker also runs on a standby and during recovery, where nothing can be written.
-        Taking a job from a queue is a write. Statements must be of a shape that only reads: SELECT without FOR UPDATE
-        or a data-modifying CTE, VALUES, SHOW, EXPLAIN. Functions may still write; then the server refuses at run time.
+        Taking a job from a queue is a write. Statements must be of a shape that only reads: SELECT, VALUES or TABLE
+        without FOR UPDATE and its kin, INTO, or a data-modifying CTE. Functions may still write; then the server
+        refuses at run time.
         """,
         wrong="""
         shop.interval_worker("tidy", every=hours(1), run=sql("DELETE FROM public.a"), start="consistent")

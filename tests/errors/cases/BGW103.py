@@ -9,4 +9,5 @@ class Mail(Payload):
     address: str
     body: str
 
+
 shop.queue("jobs", Mail, table="")

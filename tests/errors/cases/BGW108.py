@@ -9,5 +9,6 @@ class Mail(Payload):
     address: str
     body: str
 
+
 mail = shop.queue("mail", Mail)
 later = shop.queue("mail_later", Mail)  # the queue "mail" has a table of that name

@@ -9,4 +9,5 @@ class Mail(Payload):
     address: str
     body: str
 
+
 shop.queue("mails_that_wait_for_the_nightly_run_of_delivery", Mail)

@@ -9,5 +9,6 @@ class Mail(Payload):
     address: str
     body: str
 
+
 mail = shop.queue("mail", Mail)
 shop.queue_worker("deliver", mail, run=sql("SELECT public.deliver(:adress)"))

@@ -9,6 +9,7 @@ class Mail(Payload):
     address: str
     body: str
 
+
 mail = shop.queue("mail", Mail)
 size = shop.int_setting("size", 100)
 shop.queue_worker("deliver", mail, run=call("public.deliver", "address"), batch=size)

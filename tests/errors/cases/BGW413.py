@@ -10,5 +10,6 @@ class MailStats(SharedStats):
     alive = Gauge("Processes that are alive.")
     status = Text(64, "What the worker did last.")
 
+
 stats = shop.shared_stats("mail", MailStats)
 shop.interval_worker("beat", every=minutes(1), run=sql("SELECT 1"), alive=stats.sent)

@@ -8,4 +8,5 @@ shop = Extension("shop", database="shopdb")
 class Order(Payload):
     id: int
 
+
 orders = shop.queue("orders", Order)

@@ -9,4 +9,5 @@ class Mail(Payload):
     address: str
     body: str
 
+
 orders = shop.queue("orders", Mail, retries=-1)

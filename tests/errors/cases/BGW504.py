@@ -9,4 +9,5 @@ class Mail(Payload):
     address: str
     body: str
 
+
 orders = shop.queue("orders", Mail, backoff=hours(2), backoff_limit=hours(1))

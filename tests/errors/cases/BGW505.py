@@ -8,4 +8,5 @@ shop = Extension("shop", database="shopdb")
 class Order(Payload):
     items: list
 
+
 orders = shop.queue("orders", Order)

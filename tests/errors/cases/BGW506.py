@@ -6,5 +6,6 @@ from pgbgw import Extension, Payload
 class Order(Payload):
     number: int
 
+
 shop = Extension("shop", database="shopdb")
 orders = shop.queue("orders", Order)

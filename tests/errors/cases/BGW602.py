@@ -8,4 +8,5 @@ shop = Extension("shop", database="shopdb")
 class Notes(SharedStats):
     pass
 
+
 notes = shop.shared_stats("notes", Notes)

@@ -10,4 +10,5 @@ class MailStats(SharedStats):
     alive = Gauge("Processes that are alive.")
     status = Text(64, "What the worker did last.")
 
+
 more = shop.shared_stats("more", MailStats, columns=["sent", "sent"])

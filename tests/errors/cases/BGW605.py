@@ -15,6 +15,7 @@ class MailStats(SharedStats):
     alive = Gauge("Processes that are alive.")
     status = Text(64, "What the worker did last.")
 
+
 stats = shop.shared_stats("mail", MailStats)
 mail = shop.queue("mail", Mail)
 shop.queue_worker("deliver", mail, run=call("public.deliver", "address"), on_done=stats.sent.add(-1))

@@ -1,0 +1,102 @@
+"""The command ``pgbgw``: its verbs, its exit codes, and what becomes of errors."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import click
+import psycopg
+
+from pgbgw.build import BuildError, CompileError, StageError, TreeRefused
+from pgbgw.cli import terminal
+from pgbgw.server import ServerError
+from pgbgw.server.load import refused
+
+__all__ = ["FAULTS", "INTERRUPTED", "MISSING", "OK", "SERVER", "USAGE", "cli", "main"]
+
+OK = 0
+FAULTS = 1
+USAGE = 2
+MISSING = 3
+SERVER = 4
+INTERRUPTED = 130
+
+# In the order in which people meet them; each is the command of the same name in the module of that name.
+_VERBS = ("new", "check", "show", "build", "install", "load", "run", "connect", "status", "stop", "explain")
+
+
+class _Verbs(click.Group):
+    """Imports a verb only when it is called or listed, and turns expected errors into messages and exit codes."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _VERBS:
+            return None
+        command = getattr(importlib.import_module(f"pgbgw.cli.{cmd_name}"), cmd_name)
+        assert isinstance(command, click.Command)
+        return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except StageError as error:
+            terminal.error(error)
+            ctx.exit(_exit_code(error))
+        except psycopg.Error as error:
+            terminal.error(refused(error, "the server refused"))
+            ctx.exit(SERVER)
+        except (KeyboardInterrupt, click.Abort):
+            terminal.note("interrupted")
+            ctx.exit(INTERRUPTED)
+
+
+def _exit_code(error: StageError) -> int:
+    match error:
+        case CompileError():
+            return FAULTS
+        case TreeRefused():
+            return USAGE
+        case ServerError():
+            return SERVER
+        case BuildError():
+            return MISSING
+    return SERVER
+
+
+_EPILOG = """\b
+Begin:
+  pgbgw new shop          write shop.py and shop.sql
+  pgbgw check shop.py     find every fault in the declaration
+  pgbgw run shop.py       see it work on a PostgreSQL of its own
+
+\b
+Ship:
+  pgbgw build shop.py --pg-config /usr/lib/postgresql/18/bin/pg_config
+  pgbgw install shop.py --pg-config /usr/lib/postgresql/18/bin/pg_config
+  pgbgw load postgresql://localhost/shopdb shop.py
+
+\b
+Exit codes:
+  0    done
+  1    the declaration has faults, or its C does not compile
+  2    the command line is wrong, or names what can't be used
+  3    something is not installed: a server, its headers, a compiler, make
+  4    a server refused or failed, or workers do not run
+  130  interrupted
+"""
+
+
+@click.group(
+    cls=_Verbs, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
+@click.version_option(package_name="pgbgw", message="pgbgw %(version)s")
+def cli() -> None:
+    """PostgreSQL background workers, declared in Python and shipped as C."""
+
+
+def main() -> None:
+    """What the console script calls; exits with one of the codes above."""
+    cli(prog_name="pgbgw")

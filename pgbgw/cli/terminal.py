@@ -1,0 +1,146 @@
+"""What people see: results on standard output, everything else on standard error, colour on terminals only.
+
+Rich decides about colour: none where the stream is no terminal, where NO_COLOR is set, or where TERM is "dumb".
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.table import Table
+from rich.text import Text
+
+from pgbgw.build import CompileError, CompilerMessage, StageError
+from pgbgw.diagnostics import Diagnostic, Severity, render
+
+__all__ = ["Steps", "console", "counting", "diagnostics", "error", "json_result", "note", "steps", "table", "warning"]
+
+
+def console(*, stderr: bool = False) -> Console:
+    """A console on the stream as it is now; text is printed as it stands, never read as markup or wrapped."""
+    stream = sys.stderr if stderr else sys.stdout
+    return Console(file=stream, markup=False, emoji=False, highlight=False, soft_wrap=True)
+
+
+def note(text: str) -> None:
+    """A line about what happens, on standard error."""
+    console(stderr=True).print(text)
+
+
+def warning(text: str) -> None:
+    """A line about something to look at."""
+    console(stderr=True).print(Text.assemble(("warning", "bold yellow"), f": {text}"))
+
+
+def error(problem: StageError) -> None:
+    """An error of a later stage, in the form of a diagnostic; a compiler's messages each with their place."""
+    if isinstance(problem, CompileError) and problem.messages:
+        for message in problem.messages:
+            _compiler_message(message)
+        number = len(problem.messages)
+        _parts(problem.message, f"The compiler reported {_count(number, 'error')}.", problem.hint)
+    else:
+        _parts(problem.message, problem.detail, problem.hint)
+
+
+def diagnostics(found: Sequence[Diagnostic]) -> None:
+    """All diagnostics, an empty line between two, on standard error."""
+    coloured = _coloured(console(stderr=True))
+    for diagnostic in found:
+        click.echo(render(diagnostic, color=coloured) + "\n", err=True, color=coloured)
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, title: str = "") -> None:
+    """Rows under headings on standard output; None is shown as nothing."""
+    shown = Table(*columns, box=None, pad_edge=False, title=title or None, title_justify="left", header_style="bold")
+    for row in rows:
+        shown.add_row(*("" if value is None else str(value) for value in row))
+    on = console()
+    # A pipe has no width, and a cell that was cut would be of no use to whoever reads it.
+    on.print(shown, width=None if on.is_terminal else 1000, soft_wrap=not on.is_terminal)
+
+
+def json_result(value: Any) -> None:
+    """A result for scripts, on standard output."""
+    click.echo(json.dumps(value, indent=2, default=str, ensure_ascii=False))
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """Tells what is done now: a moving line on a terminal, a line each elsewhere."""
+
+    tell: Callable[[str], None]
+
+
+@contextlib.contextmanager
+def steps() -> Iterator[Steps]:
+    """A place for the steps of one command; the line is gone when the block ends."""
+    on = console(stderr=True)
+    if not on.is_terminal:
+        yield Steps(lambda text: on.print(text))
+        return
+    with on.status("", spinner="line") as status:
+        yield Steps(lambda text: status.update(Text(text)))
+
+
+@contextlib.contextmanager
+def counting(what: str, total: int) -> Iterator[Callable[[str], None]]:
+    """Progress in countable pieces: a bar on a terminal, a line for each elsewhere; call it with what was done."""
+    on = console(stderr=True)
+    if not on.is_terminal:
+        on.print(what)
+        yield lambda done: on.print(f"  {done}")
+        return
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=on, transient=True) as progress:
+        task = progress.add_task(what, total=total)
+
+        def done(name: str) -> None:
+            progress.update(task, advance=1, description=f"{what}: {name}")
+
+        yield done
+
+
+@dataclass(frozen=True, slots=True)
+class _CompilerFinding(Diagnostic):
+    """A compiler's message, printed as a diagnostic is; it has no code of its own."""
+
+    @property
+    def severity(self) -> Severity:
+        return Severity.ERROR
+
+
+def _compiler_message(message: CompilerMessage) -> None:
+    coloured = _coloured(console(stderr=True))
+    place = str(message).partition(": error: ")[0]
+    finding = _CompilerFinding("C", message.text, message.origin, detail=f"The compiler stopped at {place}.")
+    text = render(finding, color=coloured) + (f"\n{message.excerpt}" if message.excerpt else "")
+    click.echo(text + "\n", err=True, color=coloured)
+
+
+def _parts(message: str, detail: str | None, hint: str | None) -> None:
+    on = console(stderr=True)
+    on.print(Text.assemble(("error", "bold red"), (f": {message}", "bold")))
+    for label, text in (("detail", detail), ("hint", hint)):
+        if text:
+            first, *more = text.splitlines()
+            on.print(Text.assemble("  ", ("=", "bold blue"), " ", (label, "bold"), f": {first}"))
+            for line in more:
+                on.print(f"      {line}")
+
+
+def _coloured(on: Console) -> bool:
+    return on.is_terminal and not on.no_color and os.environ.get("TERM") != "dumb"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -1,0 +1,41 @@
+"""Reading rows through ``COPY ... (FORMAT binary)`` and the compiled decoder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import psycopg
+
+from pgbgw._core import CopyDecoder, CopyError
+
+__all__ = ["copy_rows"]
+
+
+def copy_rows(connection: psycopg.Connection[Any], query: str, types: Sequence[str]) -> Iterator[list[tuple[Any, ...]]]:
+    """Run a query and give its rows in lists, one for each piece of the stream that completed at least one row.
+
+    ``query`` is one SELECT (or a statement that returns rows) without parameters, which COPY does not take, and without
+    a semicolon. ``types`` names the type of each column as ``pgbgw._core.CopyDecoder`` knows them: "int2", "int4",
+    "int8", "bool", "float8", "text", "jsonb", "timestamptz".
+
+    After a row that can't be decoded, what follows is read and dropped, so that connection and transaction stay as they
+    were; an iterator that is closed early cancels the query.
+
+    Raises:
+        CopyError: a row can't be decoded, such as one whose columns are not of ``types``.
+        psycopg.Error: the server refused the query.
+    """
+    decoder = CopyDecoder(types)
+    statement = f"COPY ({query}) TO STDOUT (FORMAT binary)"
+    with connection.cursor() as cursor, cursor.copy(statement.encode()) as copy:
+        try:
+            for piece in copy:
+                rows = decoder.feed(piece)
+                if rows:
+                    yield rows
+            decoder.close()
+        except CopyError:
+            for _ in copy:
+                pass
+            raise

@@ -1,0 +1,83 @@
+"""The SQL names by which an extension is looked at: few enough to be kept in a file, once the declaration is gone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from pgbgw.ir.model import ModuleIR
+
+__all__ = ["QueueNames", "StateNames", "Subject"]
+
+
+@dataclass(frozen=True, slots=True)
+class QueueNames:
+    """A queue and its tables, quoted and with their schema."""
+
+    name: str
+    table: str
+    later: str
+    failed: str
+
+
+@dataclass(frozen=True, slots=True)
+class StateNames:
+    """A shared state and the view that shows it, quoted and with its schema."""
+
+    name: str
+    view: str
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What ``observe`` looks at; ``processes`` is the function that lists processes, quoted and with its schema.
+
+    ``dynamic`` names the workers that are launched by sessions, ``titles`` what each worker is called in
+    ``pg_stat_activity.backend_type`` and in the server's log.
+    """
+
+    extension: str
+    version: str
+    processes: str
+    dynamic: tuple[str, ...]
+    titles: tuple[str, ...]
+    queues: tuple[QueueNames, ...]
+    states: tuple[StateNames, ...]
+    settings: tuple[str, ...]
+
+    @classmethod
+    def of(cls, module: ModuleIR) -> Subject:
+        """The names in a lowered declaration."""
+        return cls(
+            extension=module.name,
+            version=module.version,
+            processes=module.processes.name,
+            dynamic=tuple(worker.name for worker in module.workers if worker.kind == "dynamic"),
+            titles=tuple(worker.title for worker in module.workers),
+            queues=tuple(QueueNames(queue.name, queue.table, queue.later, queue.failed) for queue in module.queues),
+            states=tuple(StateNames(state.name, state.view) for state in module.shared),
+            settings=tuple(setting.name for setting in module.settings),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """For ``json.dumps``; ``from_json`` reads it back."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Subject:
+        """What ``to_json`` gave.
+
+        Raises:
+            KeyError, TypeError: it is something else.
+        """
+        return cls(
+            extension=str(value["extension"]),
+            version=str(value["version"]),
+            processes=str(value["processes"]),
+            dynamic=tuple(value["dynamic"]),
+            titles=tuple(value["titles"]),
+            queues=tuple(QueueNames(**queue) for queue in value["queues"]),
+            states=tuple(StateNames(**state) for state in value["states"]),
+            settings=tuple(value["settings"]),
+        )
