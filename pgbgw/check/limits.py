@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from pgbgw.check.target import Rule, Target
 from pgbgw.check.uses import run_of
 from pgbgw.declare.extension import Extension
+from pgbgw.declare.launch import EXTRA_BYTES, OWN_BYTES, needed_bytes
 from pgbgw.declare.places import argument
 from pgbgw.declare.settings import IntSetting
 from pgbgw.declare.sql import Call
-from pgbgw.declare.workers import Argument, DynamicWorker, QueueWorker, Worker
+from pgbgw.declare.workers import DynamicWorker, QueueWorker, Worker
 from pgbgw.diagnostics import Diagnostic
 
-__all__ = ["RULES", "argument_bytes"]
+__all__ = ["RULES"]
 
-EXTRA_BYTES = 128  # BGW_EXTRALEN
-OWN_BYTES = 24  # database, role, handle
 FUNCTION_ARGUMENTS = 100  # FUNC_MAX_ARGS
-
-_FIXED = {
-    "bool": 1, "int2": 2, "int4": 4, "int8": 8, "float4": 4, "float8": 8, "oid": 4, "date": 4, "timestamp": 8,
-    "timestamptz": 8, "uuid": 16,
-    **dict.fromkeys(
-        ("regclass", "regcollation", "regconfig", "regdictionary", "regnamespace", "regoper", "regoperator", "regproc",
-         "regprocedure", "regrole", "regtype"), 4),
-}  # fmt: skip
 
 
 def slots(extension: Extension, target: Target) -> Iterator[Diagnostic]:
@@ -81,22 +72,11 @@ def _number(value: int | IntSetting) -> int:
     return value.default if isinstance(value, IntSetting) else value
 
 
-def argument_bytes(args: Sequence[Argument]) -> int:
-    """The bytes of bgw_extra that arguments take at least.
-
-    A value of fixed size takes that and a byte for NULL; a text takes two bytes for its length, one for NULL and at
-    least one of its own. Texts share what values leave, for which values count with their worst alignment.
-    """
-    sizes = [None if each.type.array or each.type.oid is None else _FIXED.get(each.type.internal) for each in args]
-    beside = 8 if None in sizes else 1
-    return sum(4 if size is None else size + beside for size in sizes)
-
-
 def extra(extension: Extension, target: Target) -> Iterator[Diagnostic]:
     """BGW704: the arguments of a dynamic worker fit into bgw_extra."""
     for worker in extension.workers:
         if isinstance(worker, DynamicWorker):
-            needed = argument_bytes(worker.args)
+            needed = needed_bytes(worker.args) - OWN_BYTES
             if needed > EXTRA_BYTES - OWN_BYTES:
                 yield Diagnostic(
                     "BGW704",

@@ -18,7 +18,7 @@ from pgbgw.origin import Origin
 
 __all__ = ["RULES"]
 
-_EMITTED = ("launch.c", "life_cycle.c", "queue.c", "shared.c", "top_level.c")
+_EMITTED = ("launch.c", "life_cycle.c", "module.c", "queue.c", "shared.c", "top_level.c")
 
 
 def databases(extension: Extension, target: Target) -> Iterator[Diagnostic]:
@@ -118,7 +118,7 @@ def _stranger(what: str, user: str, origin: Origin, *where: str | int) -> Diagno
 
 def c_sources(extension: Extension, target: Target) -> Iterator[Diagnostic]:
     """BGW412 and BGW415: a source has the function, and no two sources clash."""
-    emitted = {f"{extension.name}.c", *_EMITTED}
+    emitted = set(_EMITTED)
     files: dict[str, CWorker] = {}
     functions: dict[str, CWorker] = {}
     for worker in extension.workers:

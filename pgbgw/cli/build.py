@@ -54,6 +54,5 @@ def build(file: Path, pg_config: str | None, out: Path | None, slots: int, as_js
     on = terminal.console()
     shown = os.path.relpath(artifact.library) if artifact.library.is_relative_to(Path.cwd()) else artifact.library
     on.print(f"built {shown} for {pg.version}")
-    on.print(
-        f"to install it: make -C {shlex.quote(str(artifact.directory))} PG_CONFIG={shlex.quote(str(pg.pg_config))} install"
-    )
+    where = f"-C {shlex.quote(str(artifact.directory))} PG_CONFIG={shlex.quote(str(pg.pg_config))}"
+    on.print(f"to install it: make {where} install")

@@ -27,9 +27,8 @@ def explain(code: str | None) -> None:
     Without CODE, list all of them.
     """
     if code is None:
-        terminal.table(
-            ["code", "severity", "title"], [(c.code, c.severity.value, c.title) for c in codes.CODES.values()]
-        )
+        rows = [(row.code, row.severity.value, row.title) for row in codes.CODES.values()]
+        terminal.table(["code", "severity", "title"], rows)
         return
     try:
         terminal.console().print(codes.explain(code), end="")

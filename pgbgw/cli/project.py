@@ -1,4 +1,4 @@
-"""What ``pgbgw run`` remembers of a project, in ``.pgbgw/project.json``: which extensions its cluster has, and since what."""
+"""What ``pgbgw run`` remembers of a project, in ``.pgbgw/project.json``: the extensions that its cluster has."""
 
 from __future__ import annotations
 

@@ -141,14 +141,14 @@ class _Run:
         found = []
         for database in self.databases:
             step.tell(f"creating the extension in database {database}")
+            # Noted first: an extension that is there from now on was made by this script, even if its workers fail.
+            record = project.keep(record.with_done(database, replace(record.done(database), script=self._script())))
             try:
                 with connect(self.cluster.conninfo(database)) as connection:
                     found.append(load(connection, self.module, timeout=timeout, progress=step.tell))
             except LoadError:
                 self._show_log(since)
                 raise
-            done = replace(record.done(database), script=self._script())
-            record = project.keep(record.with_done(database, done))
         return found
 
     def subjects(self) -> list[Subject]:

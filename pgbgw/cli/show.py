@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -39,31 +38,24 @@ def show(file: Path, form: str | None, path: str | None, slots: int) -> None:
     if (form is None) == (path is None):
         raise click.UsageError("give one of --c, --sql, --conf, --ir, --list and --file PATH")
     shown = steps.emitted(file, Target(max_worker_processes=slots))
-    text = _file(shown, path) if path is not None else _FORMS[str(form)](shown)
     # As bytes: the same wherever, whatever the locale's encoding.
-    click.get_binary_stream("stdout").write(text.encode())
+    click.get_binary_stream("stdout").write(_text(shown, form, path).encode())
 
 
-def _c(shown: Emitted) -> str:
-    names = [name for name in shown.tree.files if name.endswith((".h", ".c"))]
-    return "\n".join(f"/* ==== {name} ==== */\n{shown.tree.files[name]}" for name in names)
-
-
-def _file(shown: Emitted, path: str) -> str:
-    text = shown.tree.files.get(path)
-    if text is None:
-        raise click.UsageError(f'no file "{path}" is emitted; there are {", ".join(shown.tree.files)}')
-    return text
-
-
-def _named(pattern: str) -> Callable[[Emitted], str]:
-    return lambda shown: _file(shown, pattern.format(m=shown.module))
-
-
-_FORMS: dict[str, Callable[[Emitted], str]] = {
-    "c": _c,
-    "sql": _named("{m.name}--{m.version}.sql"),
-    "conf": _named("{m.name}.conf"),
-    "ir": lambda shown: dump(shown.module),
-    "list": lambda shown: "".join(f"{name}\n" for name in shown.tree.files),
-}
+def _text(shown: Emitted, form: str | None, path: str | None) -> str:
+    module, files = shown.module, shown.tree.files
+    match form:
+        case "c":
+            names = [name for name in files if name.endswith((".h", ".c"))]
+            return "\n".join(f"/* ==== {name} ==== */\n{files[name]}" for name in names)
+        case "sql":
+            return files[f"{module.name}--{module.version}.sql"]
+        case "conf":
+            return files[f"{module.name}.conf"]
+        case "ir":
+            return dump(module)
+        case "list":
+            return "".join(f"{name}\n" for name in files)
+    if path not in files:
+        raise click.UsageError(f'no file "{path}" is emitted; there are {", ".join(files)}')
+    return files[path]

@@ -101,8 +101,8 @@ def _print_one(snapshot: Snapshot) -> None:
         terminal.table(columns, [_row(each) for each in snapshot.processes])
     if snapshot.queues:
         on.print()
-        rows = [(each.name, each.ready, each.later, each.failed) for each in snapshot.queues]
-        terminal.table(["queue", "ready", "later", "failed"], rows)
+        counts = [(each.name, each.ready, each.later, each.failed) for each in snapshot.queues]
+        terminal.table(["queue", "ready", "later", "failed"], counts)
     for state in snapshot.states:
         on.print()
         terminal.table(["state", state.name], state.values)

@@ -65,8 +65,13 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, title: st
     for row in rows:
         shown.add_row(*("" if value is None else str(value) for value in row))
     on = console()
+    if on.is_terminal:
+        on.print(shown)
+        return
     # A pipe has no width, and a cell that was cut would be of no use to whoever reads it.
-    on.print(shown, width=None if on.is_terminal else 1000, soft_wrap=not on.is_terminal)
+    with on.capture() as capture:
+        on.print(shown, width=1000)
+    click.echo("\n".join(line.rstrip() for line in capture.get().splitlines()))
 
 
 def json_result(value: Any) -> None:

@@ -38,8 +38,8 @@ def emit(module: ModuleIR) -> SourceTree:
     emitter.text("README.md", "README.md.in")
     emitter.text(f"{module.name}.conf", "conf.in")
     emitter.sql(f"{module.name}--{module.version}.sql", "extension.sql.in")
-    emitter.c(f"{module.name}.h", "module.h.in", "What the files of this extension share.")
-    emitter.c(f"{module.name}.c", "module.c.in", "Loading, settings, registration of workers, wake-up at commit.")
+    emitter.c(module.header, "module.h.in", "What the files of this extension share.")
+    emitter.c("module.c", "module.c.in", "Loading, settings, registration of workers, wake-up at commit.")
     emitter.c("life_cycle.c", "life_cycle.c.in", "How a worker starts, works, recovers from errors, and ends.")
     emitter.c("shared.c", "shared.c.in", "Shared memory, and the SQL functions that show and change it.")
     if module.queues:
@@ -78,7 +78,7 @@ class _Emitter:
         self.marked = []
         helpers = _c_helpers(self.module) | {"at": self.at, "end": lambda: CText(_END)}
         shared = self.values | values
-        shared["header"] = CText(f"{self.module.name}.h")
+        shared["header"] = CText(self.module.header)
         banner = {"file": CText(path), "purpose": CText(purpose), "notes": [CText(f" {line}" if line else "") for line in notes]}
         shared["banner"] = CText(render("banner.in", CText, shared | banner, helpers).rstrip("\n"))
         helpers["fragment"] = lambda name: CText(render(name, CText, shared, helpers).rstrip("\n"))
@@ -146,7 +146,7 @@ def _values(module: ModuleIR) -> dict[str, Any]:
     """What every template may look at."""
     runs = [worker.body.run for worker in module.workers if not isinstance(worker.body, CBody)]
     static = [worker for worker in module.workers if worker.kind != "dynamic"]
-    sources = [f"{module.name}.c", "life_cycle.c", "shared.c"]
+    sources = ["module.c", "life_cycle.c", "shared.c"]
     values: dict[str, Any] = {
         "m": module,
         "sym": SimpleNamespace(**{name: ctext.ident(text) for name, text in module.symbols.items()}),

@@ -317,6 +317,7 @@ class ModuleIR:
     version: str
     schema: str
     schema_sql: str
+    header: str
     comment: str
     origin: Origin
     symbols: Mapping[str, str]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pgbgw.check import Checked
-from pgbgw.declare.derived import announce, queue_indexes, queue_sequence, queue_tables, queue_trigger
+from pgbgw.declare.derived import announce, processes, queue_indexes, queue_sequence, queue_tables, queue_trigger
 from pgbgw.declare.durations import Duration
 from pgbgw.declare.extension import Extension
 from pgbgw.declare.queues import Queue
@@ -100,12 +100,12 @@ class _Lowering:
             self.queues[id(queue)] = self.queue(queue, number)
         workers = tuple(self.worker(worker) for worker in extension.workers)
         static = [worker for worker in workers if worker.kind != "dynamic" and worker.connected]
-        prefix = "" if extension.schema == extension.name else f"{extension.name}_"
         return ModuleIR(
             name=extension.name,
             version=extension.version,
             schema=extension.schema,
             schema_sql=self.schema,
+            header=self.names.header(),
             comment=extension.comment,
             origin=extension.origin,
             symbols=self.names.symbols,
@@ -118,7 +118,7 @@ class _Lowering:
             request_shutdown=self.function(extension.stop.request, self.names.function("request_shutdown")),
             resume=self.function(extension.stop.resume, self.names.function("resume")),
             shutdown_flag=self.handle(extension.stop.flag) if extension.stop.flag else None,
-            processes=self.function(f"{prefix}workers", self.names.function("workers")),
+            processes=self.function(processes(extension), self.names.function("workers")),
             announce=self.function(announce(extension), self.names.function("announce")),
             roles=_unique(quote_ident(w.role.value) for w in static if w.role.value is not None),
             databases=_unique(worker.database for worker in static),

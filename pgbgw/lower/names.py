@@ -81,6 +81,10 @@ class Names:
         """The type of what a launch carries."""
         return self._type(f"{_camel(worker)}Launch")
 
+    def header(self) -> str:
+        """The header that all files share; an extension may have the name of another header in the tree."""
+        return f"{self._extension}.h" if self._extension != "backoff" else "backoff_module.h"
+
     def worker_file(self, worker: str) -> str:
         """The source file of a worker."""
         return f"worker_{worker}.c"

@@ -275,8 +275,10 @@ def test_fast_stop_in_mid_query(server: Server) -> None:
     stopped = time.monotonic() - began
     server.cluster.start()
     assert stopped < 5
-    server.rows("DELETE FROM my_queue WHERE payload ? 'sleep'")
-    eventually(lambda: processed(server) == 1 or server.value("SELECT count(*) FROM my_queue") > 0)
+    eventually(lambda: server.value(busy, [WORKER]) == 1, what="the same job again")
+    server.rows("SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE backend_type = %s", [WORKER])
+    eventually(lambda: processed(server) == 1, what="its neighbour")
+    assert server.rows("SELECT attempts FROM my_queue_jobs") == [(1,)]
 
 
 def test_kill_9_with_recovery(server: Server) -> None:
