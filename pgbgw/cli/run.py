@@ -240,9 +240,9 @@ def _setup(file: Path, named: Path | None) -> Setup | None:
 @contextlib.contextmanager
 def _stopped_on_failure(cluster: Cluster) -> Iterator[None]:
     """Whatever goes wrong, no half-prepared server is left running; a closed terminal counts as Ctrl-C."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is signal.SIG_DFL:
-            signal.signal(number, signal.default_int_handler)
+    handled = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) is signal.SIG_DFL]
+    for number in handled:
+        signal.signal(number, signal.default_int_handler)
     try:
         yield
     except BaseException:
@@ -250,6 +250,9 @@ def _stopped_on_failure(cluster: Cluster) -> Iterator[None]:
             terminal.note("stopping the server")
             cluster.stop()
         raise
+    finally:
+        for number in handled:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _go_on(cluster: Cluster, database: str, detach: bool) -> None:

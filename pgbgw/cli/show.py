@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
@@ -39,7 +40,7 @@ def show(file: Path, form: str | None, path: str | None, slots: int) -> None:
         raise click.UsageError("give one of --c, --sql, --conf, --ir, --list and --file PATH")
     shown = steps.emitted(file, Target(max_worker_processes=slots))
     # As bytes: the same wherever, whatever the locale's encoding.
-    click.get_binary_stream("stdout").write(_text(shown, form, path).encode())
+    sys.stdout.buffer.write(_text(shown, form, path).encode())
 
 
 def _text(shown: Emitted, form: str | None, path: str | None) -> str:
@@ -56,6 +57,6 @@ def _text(shown: Emitted, form: str | None, path: str | None) -> str:
             return dump(module)
         case "list":
             return "".join(f"{name}\n" for name in files)
-    if path not in files:
+    if path is None or path not in files:
         raise click.UsageError(f'no file "{path}" is emitted; there are {", ".join(files)}')
     return files[path]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +98,7 @@ def _print_one(snapshot: Snapshot) -> None:
         terminal.warning("the library is not preloaded, so no worker runs")
     if snapshot.processes:
         on.print()
-        columns = ["worker", "shown as", "process", "pid", "database", "state", "since", "failures"]
+        columns = ["worker", "shown as", "process", "pid", "database", "state", "for", "failures"]
         terminal.table(columns, [_row(each) for each in snapshot.processes])
     if snapshot.queues:
         on.print()
@@ -116,8 +117,17 @@ def _print_one(snapshot: Snapshot) -> None:
 
 
 def _row(each: Process) -> tuple[object, ...]:
-    since = each.since.astimezone().isoformat(" ", "seconds") if each.since else None
-    return (each.worker, each.title, each.process, each.pid, each.database, each.state, since, each.failures)
+    return (each.worker, each.title, each.process, each.pid, each.database, each.state, _age(each), each.failures)
+
+
+def _age(each: Process) -> str:
+    """How long it has been in its state, in one unit; the clocks of two machines may differ, so never below zero."""
+    if each.since is None:
+        return ""
+    seconds = max(0, int((datetime.now(UTC) - each.since).total_seconds()))
+    size, unit = next((size, unit) for size, unit in ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"), (0, "s"))
+                      if seconds >= size)  # fmt: skip
+    return f"{seconds // size if size else 0} {unit}"
 
 
 def _json(snapshot: Snapshot) -> dict[str, Any]:

@@ -59,18 +59,19 @@ def diagnostics(found: Sequence[Diagnostic]) -> None:
         click.echo(render(diagnostic, color=coloured) + "\n", err=True, color=coloured)
 
 
-def table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, title: str = "") -> None:
+def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Rows under headings on standard output; None is shown as nothing."""
-    shown = Table(*columns, box=None, pad_edge=False, title=title or None, title_justify="left", header_style="bold")
+    shown = Table(*columns, box=None, pad_edge=False, header_style="bold")
     for row in rows:
-        shown.add_row(*("" if value is None else str(value) for value in row))
+        shown.add_row(*("" if value is None else Text(str(value)) for value in row))
     on = console()
     if on.is_terminal:
         on.print(shown)
         return
     # A pipe has no width, and a cell that was cut would be of no use to whoever reads it.
+    on.width = 10_000
     with on.capture() as capture:
-        on.print(shown, width=1000)
+        on.print(shown)
     click.echo("\n".join(line.rstrip() for line in capture.get().splitlines()))
 
 

@@ -30,7 +30,7 @@ def module_of(declaration: Path) -> ModuleIR:
     """The middle form of a declaration."""
     extension = load(declaration)
     assert extension is not None
-    return lower(check(extension, Target()))
+    return lower(check(extension, Target(max_worker_processes=64)))
 
 
 def compile_for(pg: Pg, module: ModuleIR, folder: Path) -> Artifact:

@@ -380,11 +380,12 @@ def test_drop_database_of_another(server: Server) -> None:
 def test_installing_where_no_worker_serves(server: Server) -> None:
     """CREATE EXTENSION in another database warns, and names the setting."""
     server.rows("CREATE DATABASE elsewhere")
-    notices = []
+    notices: list[tuple[str | None, str | None, str | None]] = []
     with server.connect("elsewhere") as connection:
-        connection.add_notice_handler(notices.append)
+        connection.add_notice_handler(lambda n: notices.append((n.severity, n.message_primary, n.message_hint)))
         connection.execute("CREATE EXTENSION my_worker")
     server.rows("DROP DATABASE elsewhere")
-    warning = next(notice for notice in notices if notice.severity == "WARNING")
-    assert 'serves database "elsewhere"' in (warning.message_primary or "")
-    assert "my_worker.database" in (warning.message_hint or "")
+    severity, message, hint = notices[-1]
+    assert severity == "WARNING"
+    assert message == 'no worker of "my_worker" serves database "elsewhere"'
+    assert "my_worker.database" in (hint or "")
