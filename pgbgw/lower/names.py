@@ -19,11 +19,15 @@ _SYMBOLS = (
     "until_due", "claim", "run_jobs", "settle", "report_failures",
 )  # fmt: skip
 
-# Types, by the short name that templates use.
-_TYPES = ("shared", "slot", "state", "launch", "worker", "queue", "job", "batch", "prepare", "run_job")
+# Types, by the short name that templates use. The server has types like BackgroundWorker and
+# PlanState: no type of its headers has one of these endings, so that an extension may be called background or plan.
+_TYPES = {
+    "shared": "Shared", "slot": "ProcessSlot", "state": "ProcessState", "launch": "Launch", "worker": "WorkerSpec",
+    "queue": "Queue", "job": "Job", "batch": "JobBatch", "prepare": "PrepareJobs", "run_job": "RunJob",
+}  # fmt: skip
 
-# Constants of the enum of states, the include guard, and the name of the wait event.
-_MACROS = ("stopped", "idle", "working", "paused", "dormant", "backing_off")
+# Constants of the enum of states; STATE_IDLE is the server's.
+_STATES = ("stopped", "idle", "working", "paused", "dormant", "backing_off")
 
 
 class Names:
@@ -34,10 +38,10 @@ class Names:
         self._camel = _camel(extension)
         self._taken = {f"{extension}_{symbol}" for symbol in _SYMBOLS}
         self.symbols: Mapping[str, str] = MappingProxyType({s: f"{extension}_{s}" for s in _SYMBOLS})
-        self.types: Mapping[str, str] = MappingProxyType({t: f"{self._camel}{_camel(t)}" for t in _TYPES})
+        self.types: Mapping[str, str] = MappingProxyType({t: f"{self._camel}{end}" for t, end in _TYPES.items()})
         self.macros: Mapping[str, str] = MappingProxyType(
-            {m: f"{extension}_{m}".upper() for m in _MACROS}
-            | {"header": f"{extension}_h".upper(), "wait_event": f"{self._camel}Main"}
+            {state: f"{extension}_state_{state}".upper() for state in _STATES}
+            | {"header": f"{extension}_module_h".upper(), "wait_event": f"{self._camel}Main"}
         )
         self._types = {name.lower() for name in self.types.values()}
 
@@ -82,8 +86,11 @@ class Names:
         return self._type(f"{_camel(worker)}Launch")
 
     def header(self) -> str:
-        """The header that all files share; an extension may have the name of another header in the tree."""
-        return f"{self._extension}.h" if self._extension != "backoff" else "backoff_module.h"
+        """The header that all files share.
+
+        It has not the name of the extension: PGXS searches the tree first, and would find a time.h or a postgres.h.
+        """
+        return "module.h"
 
     def worker_file(self, worker: str) -> str:
         """The source file of a worker."""

@@ -214,10 +214,10 @@ def test_a_worker_that_fails_is_no_running_worker(cluster: Cluster, module: Modu
 def test_a_role_that_may_not_create_is_told_in_the_words_of_the_server(cluster: Cluster, module: ModuleIR) -> None:
     with connect(cluster.conninfo()) as connection:
         connection.execute("CREATE ROLE plain LOGIN")
+    as_plain = cluster.conninfo().replace("user='postgres'", "user='plain'")
     try:
-        with connect(cluster.conninfo().replace("user='postgres'", "user='plain'")) as connection:
-            with pytest.raises(LoadError) as caught:
-                load(connection, module)
+        with connect(as_plain) as connection, pytest.raises(LoadError) as caught:
+            load(connection, module)
     finally:
         with connect(cluster.conninfo()) as connection:
             connection.execute("DROP ROLE plain")
