@@ -25,7 +25,7 @@ odd.queue_worker(
     on_done=state.double.add(),
 )  # fmt: skip
 odd.dynamic_worker(
-    "int", args={"for": "text"}, function="Läunch", run=sql("SELECT 'a\\b', \"X y\", '%s' FROM public.t /* ??/ */"
-                                                          " WHERE :for = '*/'"),
+    "int", args={"register": "text"}, function="Läunch", run=sql("SELECT 'a\\b', \"X y\", '%s' FROM public.t /* ??/ */"
+                                                          " WHERE :register = '*/'"),
     title="-- launches",
 )  # fmt: skip

@@ -13,8 +13,8 @@ batch = shop.int_setting("batch", 20, min=1, max=5000, comment="Jobs in one tran
 most = shop.int_setting("most", 30, min=1, max=3600, unit="s", comment="Time for a batch.")
 hands = shop.int_setting("hands", 2, min=1, max=4, context="postmaster", comment="Processes that deliver.")
 enabled = shop.bool_setting("enabled", True, comment="Whether jobs are done.")
-paused = shop.bool_setting("paused", False, flags=("no_show_all", "not_in_sample"), comment="Stops rounds while on.")
-label = shop.string_setting("label", "it's new\nhere", context="user", comment="A label.")
+paused = shop.bool_setting("paused", False, flags=("not_in_sample",), comment="Stops rounds while on.")
+label = shop.string_setting("label", "it's new\nhere", comment="A label.")
 dbname = shop.string_setting("dbname", "postgres", context="postmaster", comment="Database that is served.")
 mood = shop.enum_setting("mood", "good", options=["good", "bad", EnumOption("ugly", hidden=True)], comment="A choice.")
 
@@ -53,7 +53,7 @@ shop.interval_worker(
     on_round=state.last.now(),
 )  # fmt: skip
 shop.dynamic_worker(
-    "task", args={"id": "integer", "key": "uuid", "words": "text[]"}, limit=2, on_done=state.done.add(),
+    "task", args={"id": "integer", "key": "uuid", "words": "text[]"}, limit=1, on_done=state.done.add(),
     run=sql("SELECT public.task(:id, :key, :words)"), alive=state.alive,
 )  # fmt: skip
 shop.dynamic_worker("sweep", run=sql("CALL public.sweep(:n)"), args={"n": "bigint"}, transaction=False, notify=False)

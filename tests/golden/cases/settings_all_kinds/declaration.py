@@ -4,14 +4,15 @@ from pgbgw import EnumOption, Extension, seconds, sql
 
 knobs = Extension("knobs", database="postgres", comment='All the knobs: 100% of "them", and a \\ too.')
 
-on = knobs.bool_setting("turned_on", True, context="postmaster", comment="Fixed at server start.")
-off = knobs.bool_setting("turned_off", False, context="internal", comment="Shown only.")
+knobs.bool_setting("fixed", True, context="postmaster", comment="Fixed at server start.")
+knobs.bool_setting("internal_only", False, context="internal", comment="Shown only.")
 
 knobs.int_setting("lowest", -(2**31), min=-(2**31), max=2**31 - 1, comment="As low as it goes.")
 knobs.int_setting("size_bytes", 512, max=2**31 - 1, unit="B", context="user", comment="Bytes.")
 knobs.int_setting("size_kb", 64, unit="kB", context="superuser", comment="Kilobytes.")
 knobs.int_setting("size_mb", 8, unit="MB", context="backend", comment="Megabytes.")
 knobs.int_setting("size_blocks", 128, unit="8kB", context="superuser-backend", comment="Blocks.")
+off = knobs.bool_setting("turned_off", False, comment="Stops the ticks while on.")
 nap = knobs.int_setting("nap_ms", 250, min=1, unit="ms", comment="Milliseconds.")
 knobs.int_setting("wait_s", 5, unit="s", comment="Seconds.", description="A description says more: %s, ??/ and \"so\".")
 knobs.int_setting("keep_min", 60, unit="min", comment="Minutes | with a bar.")
@@ -36,4 +37,4 @@ knobs.string_setting(
 )  # fmt: skip
 knobs.bool_setting("hidden", False, flags=("no_show_all", "not_in_sample", "disallow_in_file"), context="user")
 
-knobs.interval_worker("tick", every=nap, when=on, unless=off, run=sql("SELECT 1"), timeout=seconds(1))
+knobs.interval_worker("tick", every=nap, unless=off, run=sql("SELECT 1"), timeout=seconds(1))
