@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 PACKAGING := pyproject.toml setup.py pgbgw/_core.pyx $(wildcard c_templates/static/*.h)
 # cython-lint looks for its helper on the path.
 WITH_VENV := PATH="$(CURDIR)/$(BIN):$$PATH"
-PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
+PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadscope
 
 .PHONY: help venv dev machine run lint format test test-all clean
 

@@ -120,8 +120,11 @@ def _setting_row(setting: SettingIR) -> dict[str, PlainText]:
         shown = next(option.name for option in setting.options if option.number == setting.default)
         limits = ", ".join(option.name for option in setting.options if not option.hidden)
     else:
-        shown = {True: "on", False: "off"}.get(setting.default, str(setting.default or ""))  # type: ignore[call-overload]
-        if setting.kind in ("int", "real"):
+        if isinstance(setting.default, bool):
+            shown = "on" if setting.default else "off"
+        elif setting.default is None:
+            shown = ""
+        else:
             shown = f"{setting.default}{unit}"
         limits = f"{setting.minimum} to {setting.maximum}" if setting.minimum is not None else ""
     quoted = setting.kind in ("string", "enum") or bool(unit)

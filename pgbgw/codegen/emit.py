@@ -43,7 +43,9 @@ def emit(module: ModuleIR) -> SourceTree:
     emitter.c("life_cycle.c", "life_cycle.c.in", "How a worker starts, works, recovers from errors, and ends.")
     emitter.c("shared.c", "shared.c.in", "Shared memory, and the SQL functions that show and change it.")
     if module.queues:
-        emitter.c("queue.c", "queue.c.in", "How jobs are claimed, run, tried again and given up.", documents.QUEUE_NOTES)
+        emitter.c(
+            "queue.c", "queue.c.in", "How jobs are claimed, run, tried again and given up.", documents.QUEUE_NOTES
+        )
         emitter.files["backoff.h"] = _static("backoff.h")
     if emitter.values["dynamic_workers"]:
         emitter.c("launch.c", "launch.c.in", "How a session launches a worker, and learns what became of it.")
@@ -79,7 +81,11 @@ class _Emitter:
         helpers = _c_helpers(self.module) | {"at": self.at, "end": lambda: CText(_END)}
         shared = self.values | values
         shared["header"] = CText(self.module.header)
-        banner = {"file": CText(path), "purpose": CText(purpose), "notes": [CText(f" {line}" if line else "") for line in notes]}
+        banner = {
+            "file": CText(path),
+            "purpose": CText(purpose),
+            "notes": [CText(f" {line}" if line else "") for line in notes],
+        }
         shared["banner"] = CText(render("banner.in", CText, shared | banner, helpers).rstrip("\n"))
         helpers["fragment"] = lambda name: CText(render(name, CText, shared, helpers).rstrip("\n"))
         self.keep(path, align(render(template, CText, shared, helpers), self.types))
@@ -153,6 +159,7 @@ def _values(module: ModuleIR) -> dict[str, Any]:
         "ty": SimpleNamespace(**{name: ctext.ident(text) for name, text in module.types.items()}),
         "mac": SimpleNamespace(**{name: ctext.ident(text) for name, text in module.macros.items()}),
         "dynamic_workers": any(worker.kind == "dynamic" for worker in module.workers),
+        "registered_workers": bool(static),
         "connected_workers": any(worker.connected for worker in module.workers),
         "connected_static_workers": any(worker.connected for worker in static),
         "c_workers": any(isinstance(w.body, CBody) and not w.body.sql for w in module.workers),
@@ -206,10 +213,9 @@ def _c_helpers(module: ModuleIR) -> dict[str, Callable[..., Any]]:
         "type_of": cvalues.type_of,
         "sql_lines": cvalues.sql_lines,
         "sql_text": cvalues.sql_text,
+        "copied": lambda state: any(column.field.kind != "hot" for column in state.columns),
         "first_slot": lambda worker: cvalues.first_slot(module, worker),
-        "takers": lambda queue: [
-            w for w in module.workers if isinstance(w.body, QueueBody) and w.body.queue == queue
-        ],
+        "takers": lambda queue: [w for w in module.workers if isinstance(w.body, QueueBody) and w.body.queue == queue],
     }
 
 

@@ -125,9 +125,7 @@ class _Lowering:
         )
 
     def setting(self, setting: Setting) -> SettingIR:
-        flags = [
-            FlagIR(f"GUC_{flag.upper()}", _FLAGS_SINCE.get(flag, 0)) for flag in setting.flags
-        ]
+        flags = [FlagIR(f"GUC_{flag.upper()}", _FLAGS_SINCE.get(flag, 0)) for flag in setting.flags]
         minimum: int | float | None = None
         maximum: int | float | None = None
         default: bool | int | float | str | None = None

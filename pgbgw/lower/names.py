@@ -124,7 +124,7 @@ class Names:
 
 
 def _camel(name: str) -> str:
-    """"my_worker" -> "MyWorker"; a leading digit can't come, names begin with a letter or an underscore."""
+    """MyWorker for my_worker; a leading digit can't come, names begin with a letter or an underscore."""
     return "".join(part[:1].upper() + part[1:] for part in name.split("_")) or "X"
 
 
@@ -134,5 +134,5 @@ _C_WORDS = frozenset(
     auto break case char const continue default do double else enum extern float for goto if inline int long register
     restrict return short signed sizeof static struct switch typedef union unsigned void volatile while bool true false
     asm typeof unix linux errno stdin stdout stderr assert offsetof signal noreturn gettext
-    """.split()
+    """.split()  # noqa: SIM905
 )

@@ -32,9 +32,7 @@ print(json.dumps([
 def digests(seed: str, folder: Path) -> list[list[str]]:
     """Case, path and digest of everything, from a process of its own."""
     environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
-    ran = subprocess.run(
-        [sys.executable, "-c", SCRIPT], cwd=folder, env=environment, capture_output=True, text=True
-    )
+    ran = subprocess.run([sys.executable, "-c", SCRIPT], cwd=folder, env=environment, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr
     found: list[list[str]] = json.loads(ran.stdout)
     return found

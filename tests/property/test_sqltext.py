@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import string
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -121,13 +121,15 @@ def test_identifiers_round_trip(name: str) -> None:
     assert parse_function_name(f"{quote_ident(name)}.{quote_ident(name)}") == (name, name)
     assert parse_type(f"public.{quote_ident(name)}").internal == name
     [statement] = parser.parse_sql(f"SELECT 1 AS {quote_ident(name)}")
-    assert statement.stmt.targetList[0].name == name
+    select: Any = statement.stmt
+    assert select.targetList[0].name == name
 
 
 @given(st.text(st.characters(codec="utf-8", exclude_characters="\0") | st.sampled_from("\\'\"?%*/"), max_size=50))
 def test_literals_round_trip(text: str) -> None:
     [statement] = parser.parse_sql(f"SELECT {quote_literal(text)}")
-    assert statement.stmt.targetList[0].val.val.sval == text
+    select: Any = statement.stmt
+    assert select.targetList[0].val.val.sval == text
 
 
 @given(WILD)

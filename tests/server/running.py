@@ -51,7 +51,7 @@ class Server:
     def rows(self, sql: str, parameters: Sequence[Any] = (), dbname: str = "postgres") -> list[tuple[Any, ...]]:
         """What a statement returns, in a session of its own."""
         with self.connect(dbname) as connection:
-            cursor = connection.execute(sql, parameters or None)  # type: ignore[arg-type]
+            cursor = connection.execute(sql, parameters or None)
             return cursor.fetchall() if cursor.description else []
 
     def value(self, sql: str, parameters: Sequence[Any] = (), dbname: str = "postgres") -> Any:
@@ -75,7 +75,7 @@ class Server:
         """ALTER SYSTEM and reload; a double underscore stands for the dot."""
         with self.connect() as connection:
             for name, value in settings.items():
-                connection.execute(f"ALTER SYSTEM SET {name.replace('__', '.')} = '{value}'")  # type: ignore[arg-type]
+                connection.execute(f"ALTER SYSTEM SET {name.replace('__', '.')} = '{value}'")
             connection.execute("SELECT pg_reload_conf()")
 
     def reset(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 
@@ -175,7 +175,7 @@ def test_a_c_worker_with_sql(server: Server) -> None:
 def test_arguments_of_a_launch(server: Server) -> None:
     """Values of every kind arrive as they were; the worker runs as the caller."""
     given = (
-        7, "täxt 'quoted' \\", Decimal("12.50"), uuid.UUID(int=5), datetime(2020, 2, 29, 12, tzinfo=timezone.utc), True,
+        7, "täxt 'quoted' \\", Decimal("12.50"), uuid.UUID(int=5), datetime(2020, 2, 29, 12, tzinfo=UTC), True,
     )  # fmt: skip
     assert server.value("SELECT kinds.launch_fixed(%s, %s, %s, %s, %s, %s)", given) > 0
     eventually(lambda: server.rows("SELECT a, b, c, d, e, f, who FROM launched") == [(*given, "postgres")])

@@ -6,7 +6,7 @@ import psycopg
 import pytest
 
 from pgbgw.build.pgconfig import Pg
-from tests.server.running import Server, module_of, serving
+from tests.server.running import module_of, serving
 from tests.server.test_kinds import DECLARATIONS, pids, state
 from tests.server.waiting import eventually
 

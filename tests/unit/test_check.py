@@ -358,7 +358,7 @@ def test_two_c_workers_may_share_a_file_and_a_function(tmp_path: Path) -> None:
     assert codes(shop.shop) == ["BGW415"]
 
 
-@pytest.mark.parametrize("name", ["shop.c", "queue.c", "worker_x.c"])
+@pytest.mark.parametrize("name", ["module.c", "queue.c", "worker_x.c"])
 def test_a_c_source_keeps_off_emitted_names(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("void sampler(Datum main_arg) {}\n")
     shop = Shop()

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from pgbgw import call, hours
-from pgbgw.check import Target, limits
+from pgbgw.check import Target
+from pgbgw.declare.launch import needed_bytes
 from pgbgw.declare.shared import Action
 from pgbgw.declare.workers import arguments
 from pgbgw.origin import Origin
@@ -62,14 +63,15 @@ def test_slots_of_all_workers_together() -> None:
 @pytest.mark.parametrize(
     ("types", "size"),
     [
-        ((), 0), (("integer",), 5), (("bigint", "uuid", "boolean"), 28), (("regclass", "date", "timestamptz"), 19),
-        (("text",), 4), (("integer[]",), 4), (("public.colour",), 4), (("integer", "text"), 16),
+        # 16 bytes of our own, values at their alignment, then the NULL flags, up to a multiple of the widest
+        ((), 16), (("integer",), 24), (("bigint", "uuid", "boolean"), 72), (("regclass", "date", "timestamptz"), 40),
+        (("text",), 28), (("integer[]",), 28), (("public.colour",), 28), (("integer", "text"), 32),
     ],
 )  # fmt: skip
 def test_bytes_of_arguments(types: tuple[str, ...], size: int) -> None:
     here = Origin.of_caller()
     args = arguments("task", {f"a{number}": each for number, each in enumerate(types)}, here)
-    assert limits.argument_bytes(args) == size
+    assert needed_bytes(args) == size
 
 
 @pytest.mark.parametrize(("count", "expected"), [(11, []), (12, ["BGW704"])])
