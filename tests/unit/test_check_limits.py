@@ -74,7 +74,7 @@ def test_bytes_of_arguments(types: tuple[str, ...], size: int) -> None:
     assert needed_bytes(args) == size
 
 
-@pytest.mark.parametrize(("count", "expected"), [(11, []), (12, ["BGW704"])])
+@pytest.mark.parametrize(("count", "expected"), [(12, []), (13, ["BGW704"])])
 def test_room_for_arguments(count: int, expected: list[str]) -> None:
     shop = Shop()
     names = [f"a{number}" for number in range(count)]

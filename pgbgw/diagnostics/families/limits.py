@@ -58,10 +58,11 @@ ROWS = (
         "BGW704",
         "arguments do not fit into bgw_extra",
         """
-        The arguments of a dynamic worker travel in bgw_extra, 128 bytes that the server copies to the new process, 24
-        of which hold database, role and a handle. Types of fixed size take that size; text, jsonb, numeric and all
-        others travel as text and take two bytes and their length; each argument takes one byte more for NULL. Longer
-        values are refused when the worker is launched: pass a key, and let the worker read the row.
+        The arguments of a dynamic worker travel in bgw_extra, 128 bytes that the server copies to the new process, 16
+        of which hold slot, generation, database and role. Numbers, booleans, dates, timestamps and OIDs take their
+        size at its alignment; a uuid takes 37 bytes; text, jsonb, numeric and all others travel as text and share the
+        room that is left, at least eight bytes each; each argument takes one byte more for NULL. Longer values are
+        refused when the worker is launched: pass a key, and let the worker read the row.
         """,
         wrong="""
         names = [f"part{n}" for n in range(7)]

@@ -1,0 +1,69 @@
+"""The emitted C of every golden case under gcc and clang, with the headers of every major at hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pgbgw.build import CompileError, Pg, build
+from tests.compile.compiling import COMPILERS, compiles, extra_includes, write
+from tests.golden import emitted
+from tests.server.conftest import server_15, server_18
+
+SERVERS = {"pg15": server_15, "pg18": server_18}
+
+
+@pytest.mark.parametrize("compiler", COMPILERS)
+@pytest.mark.parametrize("server", SERVERS)
+@pytest.mark.parametrize("case", emitted.CASES)
+def test_without_warnings(case: str, server: str, compiler: str, tmp_path: Path) -> None:
+    """With optimization, which is when compilers see values that are used before they are set."""
+    folder = write(emitted.tree(case).files, tmp_path)
+    compiles(compiler, SERVERS[server]().includedir_server, folder, "-O2")
+
+
+@pytest.mark.skipif(not extra_includes(), reason="PGBGW_EXTRA_INCLUDES names no further headers")
+@pytest.mark.parametrize("compiler", COMPILERS)
+@pytest.mark.parametrize("case", emitted.CASES)
+def test_without_warnings_on_further_majors(case: str, compiler: str, tmp_path: Path) -> None:
+    """Majors whose headers are not installed everywhere."""
+    folder = write(emitted.tree(case).files, tmp_path)
+    for include in extra_includes():
+        compiles(compiler, include, folder, "-O2")
+
+
+@pytest.mark.parametrize("optimize", ["-O0", "-O2"])
+@pytest.mark.parametrize("server", SERVERS)
+def test_static_analysis(server: str, optimize: str, tmp_path: Path) -> None:
+    """gcc follows every path of the code and finds nothing."""
+    folder = write(emitted.tree("everything").files, tmp_path)
+    compiles("gcc", SERVERS[server]().includedir_server, folder, optimize, "-fanalyzer")
+
+
+@pytest.mark.parametrize("standard", ["-std=c11", "-std=gnu99", "-std=gnu17"])
+def test_standards_of_c(standard: str, tmp_path: Path) -> None:
+    """C11 without extensions, the GNU C that PGXS chooses for older servers, and that of today's compilers."""
+    folder = write(emitted.tree("everything").files, tmp_path)
+    flags = ("-O2", "-Wdeclaration-after-statement", "-Wvla", "-Wpointer-arith", "-Wmissing-prototypes", "-Wundef",
+             "-Wshadow", "-Wwrite-strings", "-Wformat=2", "-Wno-format-nonliteral")  # fmt: skip
+    compiles("gcc", server_15().includedir_server, folder, standard, *flags)
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_with_the_flags_of_the_server(server: str, tmp_path: Path) -> None:
+    """A real make with PGXS gives a library, and the compiler has nothing to say."""
+    pg: Pg = SERVERS[server]()
+    artifact = build(emitted.tree("everything"), pg, tmp_path / "out")
+    assert artifact.library.stat().st_size > 0
+    assert "warning:" not in artifact.log
+
+
+def test_a_fault_in_c_of_the_user_is_told_by_its_declaration(tmp_path: Path) -> None:
+    """What the compiler says of a user's own source comes with the place of the worker that brought it."""
+    tree = emitted.tree("c_worker")
+    broken = dict(tree.files) | {"worker_sampler.c": tree.files["worker_sampler.c"].replace("sigjmp_buf", "no_type")}
+    with pytest.raises(CompileError) as raised:
+        build(type(tree)(tree.extension, tree.version, broken, tree.origins), server_15(), tmp_path / "out")
+    origins = {message.origin for message in raised.value.messages}
+    assert {worker.origin for worker in emitted.module("c_worker").workers if worker.name == "sampler"} == origins
