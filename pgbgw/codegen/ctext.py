@@ -43,6 +43,10 @@ class PlainText(Text):
 
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
+# What CREATE EXTENSION replaces wherever it stands in a script (execute_extension_script() in extension.c).
+_REPLACED = re.compile(r"@(?=extowner@|extschema[@:])|(?<=MODULE)_(?=PATHNAME)")
+_QUOTED_NAME = re.compile(r'"(?:[^"]|"")*"')
+
 # C11, 5.2.1.1: a trigraph begins with two question marks; in a string the second one may be escaped.
 _ESCAPES = {"\\": r"\\", '"': r"\"", "\n": r"\n", "\r": r"\r", "\t": r"\t", "\a": r"\a", "\b": r"\b", "\f": r"\f",
             "\v": r"\v"}  # fmt: skip
@@ -61,7 +65,7 @@ def string(text: str) -> CText:
     for character in text:
         if character in _ESCAPES:
             out.append(_ESCAPES[character])
-        elif character == "?" and out and out[-1] == "?":
+        elif character == "?" and out and out[-1] in ("?", r"\?"):
             out.append(r"\?")
         elif " " <= character <= "~":
             out.append(character)
@@ -111,19 +115,28 @@ def c_comment(text: str, tabs: int) -> CText:
 
 
 def sql(text: str) -> SqlText:
-    """SQL that the lowering has quoted already."""
-    return SqlText(text)
+    """SQL that the lowering has quoted already; names that CREATE EXTENSION would alter are written with escapes."""
+    return SqlText(_QUOTED_NAME.sub(lambda match: _unaltered(match[0]), text))
+
+
+def _unaltered(name: str) -> str:
+    if not _REPLACED.search(name):
+        return name
+    return "U&" + _REPLACED.sub(lambda match: f"\\{ord(match[0]):04X}", name.replace("\\", "\\\\"))
 
 
 def sql_literal(text: str) -> SqlText:
     """An SQL string literal that reads the same whatever standard_conforming_strings says."""
     quoted = text.replace("'", "''")
-    return SqlText("E'" + quoted.replace("\\", "\\\\") + "'" if "\\" in text else f"'{quoted}'")
+    if "\\" not in text and not _REPLACED.search(text):
+        return SqlText(f"'{quoted}'")
+    escaped = _REPLACED.sub(lambda match: f"\\{ord(match[0]):03o}", quoted.replace("\\", "\\\\"))
+    return SqlText(f"E'{escaped}'")
 
 
 def sql_comment(text: str) -> SqlText:
     """Text behind ``--``: one line."""
-    return SqlText(" ".join(text.split()))
+    return SqlText(_REPLACED.sub(" ", " ".join(text.split())))
 
 
 def plain(text: str) -> PlainText:

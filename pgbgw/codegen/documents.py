@@ -45,7 +45,7 @@ def values(module: ModuleIR, names: Sequence[str], objects: Sequence[str]) -> di
             "regress": PlainText(module.name),
         },
         "control_comment": PlainText(_control_literal(module.comment or f"Background workers of {module.name}")),
-        "control_schema": PlainText(_control_literal(module.schema)),
+        "control_schema": PlainText(_conf_literal(module.schema)),
         "setting_rows": [_setting_row(setting) for setting in module.settings],
         "worker_rows": [_worker_row(module, worker) for worker in module.workers],
         "one_line_comment": PlainText(" ".join(module.comment.split())),
@@ -82,10 +82,14 @@ def meta(module: ModuleIR) -> dict[str, Any]:
 
 
 def expected(module: ModuleIR, script: str) -> str:
-    """What psql prints for the regression test, which is written so that this can be told in advance."""
+    """What psql prints for the regression test, which is written so that this can be told in advance.
+
+    A name may hold a line end, so an answer comes after the line that ends its statement: outside double quotes.
+    """
     answers = iter(
         [
-            [f"{setting.name}|{_context(setting)}" for setting in sorted(module.settings, key=lambda s: s.name)],
+            [f"{setting.name}|{_context(setting)}" for setting in sorted(module.settings, key=lambda s: s.name)
+             if "GUC_NO_SHOW_ALL" not in [flag.macro for flag in setting.flags]],
             sorted({worker.name for worker in module.workers}),
             *([] for _ in module.queues),
             *(["1"] for _ in module.shared),
@@ -94,10 +98,14 @@ def expected(module: ModuleIR, script: str) -> str:
         ]
     )
     out = []
-    for line in script.splitlines():
+    asking = quoted = False
+    for line in script.removesuffix("\n").split("\n"):
         out.append(line)
-        if line.startswith("SELECT"):
+        asking = asking or line.startswith("SELECT")
+        quoted ^= line.count('"') % 2 == 1
+        if asking and not quoted and line.endswith(";"):
             out.extend(next(answers))
+            asking = False
     return "\n".join(out) + "\n"
 
 
@@ -128,10 +136,12 @@ def _setting_row(setting: SettingIR) -> dict[str, PlainText]:
             shown = f"{setting.default}{unit}"
         limits = f"{setting.minimum} to {setting.maximum}" if setting.minimum is not None else ""
     quoted = setting.kind in ("string", "enum") or bool(unit)
+    value = _conf_literal(shown) if quoted else shown
     return {
         "name": PlainText(setting.name),
-        "value": PlainText(_conf_literal(shown) if quoted else shown),
-        "limits": PlainText(limits),
+        "value": PlainText(value),
+        "cell": PlainText(_cell(value)),
+        "limits": PlainText(_cell(limits)),
         "change": PlainText(_CONTEXTS[setting.context]),
         "comment": PlainText(_cell(setting.comment)),
         "note": PlainText(_conf_note(setting, limits)),
@@ -139,7 +149,7 @@ def _setting_row(setting: SettingIR) -> dict[str, PlainText]:
 
 
 def _conf_note(setting: SettingIR, limits: str) -> str:
-    parts = [" ".join(setting.comment.split()).rstrip("."), limits, f"change: {_CONTEXTS[setting.context]}"]
+    parts = [" ".join(setting.comment.split()).rstrip("."), " ".join(limits.split()), f"change: {_CONTEXTS[setting.context]}"]
     return "; ".join(part for part in parts if part)
 
 

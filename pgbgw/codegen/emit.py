@@ -42,6 +42,8 @@ def emit(module: ModuleIR) -> SourceTree:
     emitter.c("module.c", "module.c.in", "Loading, settings, registration of workers, wake-up at commit.")
     emitter.c("life_cycle.c", "life_cycle.c.in", "How a worker starts, works, recovers from errors, and ends.")
     emitter.c("shared.c", "shared.c.in", "Shared memory, and the SQL functions that show and change it.")
+    if emitter.values["connected_static_workers"]:
+        emitter.c("database.c", "database.c.in", "How workers make way for DROP DATABASE and its like.")
     if module.queues:
         emitter.c(
             "queue.c", "queue.c.in", "How jobs are claimed, run, tried again and given up.", documents.QUEUE_NOTES
@@ -118,12 +120,12 @@ class _Emitter:
 
     def sql(self, path: str, template: str) -> None:
         """Render an SQL script."""
-        self.keep(path, render(template, SqlText, self.values, _sql_helpers()))
+        self.files[path] = render(template, SqlText, self.values, _sql_helpers())
 
     def text(self, path: str, template: str) -> None:
         """Render a file of another kind."""
         values = self.values | documents.values(self.module, list(self.files), self.values["objects"])
-        self.keep(path, render(template, PlainText, values, {"plain": ctext.plain}))
+        self.files[path] = render(template, PlainText, values, {"plain": ctext.plain})
 
     def at(self, origin: Origin) -> CText:
         """Mark that the lines up to ``end()`` come from a declared value."""
@@ -131,7 +133,7 @@ class _Emitter:
         return CText(f"{_BEGIN}{len(self.marked) - 1}{_BEGIN}")
 
     def keep(self, path: str, text: str) -> None:
-        """Take the marks out of a text and keep both."""
+        """Take the marks out of C, which has no such characters of its own, and keep both."""
         lines: list[str] = []
         found: list[tuple[int, int, Origin]] = []
         begun: list[tuple[int, Origin]] = []
@@ -175,6 +177,7 @@ def _values(module: ModuleIR) -> dict[str, Any]:
         "database_settings": documents.database_settings(module),
         "total_slots": cvalues.total_slots(module),
     }
+    sources += ["database.c"] if values["connected_static_workers"] else []
     sources += ["queue.c"] if module.queues else []
     sources += ["launch.c"] if values["dynamic_workers"] else []
     sources += ["top_level.c"] if values["top_level_statements"] else []
@@ -221,10 +224,10 @@ def _c_helpers(module: ModuleIR) -> dict[str, Callable[..., Any]]:
 
 def _sql_helpers() -> dict[str, Callable[..., Any]]:
     def arguments(values: tuple[ArgumentIR, ...]) -> SqlText:
-        return SqlText(", ".join(f"{value.name} {value.sql_type}" for value in values))
+        return SqlText(", ".join(f"{value.name} {ctext.sql(value.sql_type)}" for value in values))
 
     def types(values: tuple[ArgumentIR, ...]) -> SqlText:
-        return SqlText(", ".join(value.sql_type for value in values))
+        return SqlText(", ".join(str(ctext.sql(value.sql_type)) for value in values))
 
     def columns(values: tuple[PayloadColumnIR, ...]) -> SqlText:
         return SqlText(", ".join(value.name for value in values))

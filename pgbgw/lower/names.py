@@ -6,7 +6,7 @@ and exports what it does not hide, so two extensions would otherwise take each o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from types import MappingProxyType
 
 __all__ = ["Names"]
@@ -16,8 +16,11 @@ _SYMBOLS = (
     "shared", "init_shared", "require_shared", "wake", "loop_context", "attach", "attach_launched", "interrupts",
     "ready", "due", "remaining", "sleep", "begin", "begin_plain", "commit", "succeeded", "recover", "last_error",
     "describe_round", "set_text", "find_function", "run_top_level", "launch", "pack_text", "unpack_text", "promote",
-    "until_due", "claim", "run_jobs", "settle", "report_failures",
+    "until_due", "init_database_hook", "wait_while_held", "claim", "run_jobs", "settle", "report_failures",
 )  # fmt: skip
+
+# The server has a dsm_attach() and a shm_mq_attach().
+_LONGER = {"attach": "attach_worker"}
 
 # Types, by the short name that templates use. The server has types like BackgroundWorker and
 # PlanState: no type of its headers has one of these endings, so that an extension may be called background or plan.
@@ -36,8 +39,8 @@ class Names:
     def __init__(self, extension: str) -> None:
         self._extension = extension
         self._camel = _camel(extension)
-        self._taken = {f"{extension}_{symbol}" for symbol in _SYMBOLS}
-        self.symbols: Mapping[str, str] = MappingProxyType({s: f"{extension}_{s}" for s in _SYMBOLS})
+        self.symbols: Mapping[str, str] = MappingProxyType({s: f"{extension}_{_LONGER.get(s, s)}" for s in _SYMBOLS})
+        self._taken = set(self.symbols.values())
         self.types: Mapping[str, str] = MappingProxyType({t: f"{self._camel}{end}" for t, end in _TYPES.items()})
         self.macros: Mapping[str, str] = MappingProxyType(
             {state: f"{extension}_state_{state}".upper() for state in _STATES}
@@ -98,15 +101,15 @@ class Names:
 
     def member(self, name: str) -> str:
         """A member of a struct that holds declared names only; C's words are kept away by a suffix."""
-        return f"{name}_" if name in _C_WORDS else name
+        return _member(name)
 
     def state(self, name: str) -> str:
         """The member of the shared struct that holds a declared state."""
-        return f"{name}_" if name in _C_WORDS | {"lock", "slots", "nslots", "shutdown_requested"} else name
+        return _member(name, {"lock", "slots", "nslots", "holds", "shutdown_requested"})
 
     def argument(self, name: str) -> str:
         """The member of a launch that holds an argument."""
-        return f"{name}_" if name in _C_WORDS | {"base", "nulls"} else name
+        return _member(name, {"base", "nulls"})
 
     def _symbol(self, name: str, suffix: str) -> str:
         symbol = f"{self._extension}_{name}"
@@ -123,6 +126,13 @@ class Names:
         return name
 
 
+def _member(name: str, others: Collection[str] = ()) -> str:
+    """The name, with an underscore more where C takes it for something else; no two names give the same."""
+    word = name.rstrip("_")
+    taken = word in _C_WORDS or word in others or word.startswith(_C_PREFIXES)
+    return f"{name}_" if taken else name
+
+
 def _camel(name: str) -> str:
     """MyWorker for my_worker; a leading digit can't come, names begin with a letter or an underscore."""
     return "".join(part[:1].upper() + part[1:] for part in name.split("_")) or "X"
@@ -133,6 +143,10 @@ _C_WORDS = frozenset(
     """
     auto break case char const continue default do double else enum extern float for goto if inline int long register
     restrict return short signed sizeof static struct switch typedef union unsigned void volatile while bool true false
-    asm typeof unix linux errno stdin stdout stderr assert offsetof signal noreturn gettext
+    asm typeof unix linux errno stdin stdout stderr assert offsetof signal noreturn gettext dummyret errcontext isinf
+    math_errhandling
     """.split()  # noqa: SIM905
 )
+
+# Beginnings of macros for members of structs: st_mtime, sa_handler, si_pid, s6_addr, h_errno; and of PostgreSQL's own.
+_C_PREFIXES = ("h_", "pg_", "s6_", "sa_", "si_", "sigev_", "st_")

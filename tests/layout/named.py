@@ -12,7 +12,8 @@ __all__ = ["named"]
 def named(extension: str, other: str, size: int) -> Extension:
     """Declare it; ``other`` goes into the names of everything else, ``size`` is that of a text field."""
     declared: Any = Extension(extension, database=other, role=other, schema=f"{other}_s")
-    nap = declared.int_setting(f"{other}_n", 10, min=1, unit="s", comment=f"{other} {other}")
+    nap = declared.int_setting(f"{other}_n", 10, min=1, max=60, unit="s", comment=f"{other} {other}")
+    batch = declared.int_setting(f"{other}_k", 10, min=1, max=100)
     paused = declared.bool_setting(f"{other}_p", False, context="sighup")
     declared.string_setting(f"{other}_l", other)
     hands = declared.int_setting(f"{other}_h", 1, min=1, max=4, context="postmaster")
@@ -28,11 +29,11 @@ def named(extension: str, other: str, size: int) -> Extension:
         f"{other}_x": Text(size, f"{other} {other}"),
     }
     stats = declared.shared_stats(f"{other}_s", type("State", (SharedStats,), fields))
-    payload = type("Job", (Payload,), {"__annotations__": {f"{other}_a": str, f"{other}_o": int | None}})
+    payload = type("Job", (Payload,), {"__annotations__": {f"a_{other}": str, f"o_{other}": int | None}})
     queue = declared.queue(f"{other}_q", payload)
     field = {suffix: getattr(stats, f"{other}_{suffix}") for suffix in "chgfbtx"}
     declared.queue_worker(
-        f"{other}_w", queue, run=call(f"public.{other}", f"{other}_a", "id"), workers=hands, batch=nap, every=nap,
+        f"{other}_w", queue, run=call(f"public.{other}", f"a_{other}", "id"), workers=hands, batch=batch, every=nap,
         when=paused, alive=field["g"], timeout=nap,
         on_done=(field["c"].add(), field["h"].add(2), field["f"].add(0.5)), on_failed=field["b"].set(True),
         on_round=(field["t"].now(), field["x"].report(), field["x"].set(other)),

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from pgbgw.check import check
 from pgbgw.codegen.emit import emit
 from pgbgw.lower import lower
+from pgbgw.sqltext import keyword_kind
 from tests.compile.compiling import needs
 from tests.golden import emitted
 from tests.layout.named import named
@@ -35,7 +36,9 @@ shmem_request_hook_type shmem_startup_hook_type sigjmp_buf uint32 uint64
 
 _DECLARED = re.compile(r"^typedef (?:struct|enum|union) (\w+)|^\} ?(\w+);|^typedef .*\(\*(\w+)\)", re.MULTILINE)
 
-name = st.from_regex(r"[a-z_][a-z0-9_]{0,39}", fullmatch=True).filter(lambda text: not text.startswith("pg_"))
+name = st.from_regex(r"[a-z_][a-z0-9_]{0,39}", fullmatch=True).filter(
+    lambda text: not text.startswith("pg_") and keyword_kind(text) in {None, "unreserved"}
+)
 
 
 def indented(files: Mapping[str, str], folder: Path) -> str:
