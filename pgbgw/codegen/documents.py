@@ -88,8 +88,11 @@ def expected(module: ModuleIR, script: str) -> str:
     """
     answers = iter(
         [
-            [f"{setting.name}|{_context(setting)}" for setting in sorted(module.settings, key=lambda s: s.name)
-             if "GUC_NO_SHOW_ALL" not in [flag.macro for flag in setting.flags]],
+            [
+                f"{setting.name}|{_context(setting)}"
+                for setting in sorted(module.settings, key=lambda s: s.name)
+                if "GUC_NO_SHOW_ALL" not in [flag.macro for flag in setting.flags]
+            ],
             sorted({worker.name for worker in module.workers}),
             *([] for _ in module.queues),
             *(["1"] for _ in module.shared),
@@ -149,7 +152,11 @@ def _setting_row(setting: SettingIR) -> dict[str, PlainText]:
 
 
 def _conf_note(setting: SettingIR, limits: str) -> str:
-    parts = [" ".join(setting.comment.split()).rstrip("."), " ".join(limits.split()), f"change: {_CONTEXTS[setting.context]}"]
+    parts = [
+        " ".join(setting.comment.split()).rstrip("."),
+        " ".join(limits.split()),
+        f"change: {_CONTEXTS[setting.context]}",
+    ]
     return "; ".join(part for part in parts if part)
 
 

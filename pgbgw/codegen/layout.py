@@ -43,7 +43,7 @@ def align(text: str, types: Collection[str]) -> str:
     opened: list[int] = []
     state = ""
     for line in text.split("\n"):
-        if opened and not state and line.strip():
+        if opened and not state and line.strip() and not line.startswith("#"):
             line = _indent(opened[-1] + 1) + line.strip()
         elif not state and (found := declared.match(line)):
             line = declaration(found[2], found[3], len(found[1]), end="")

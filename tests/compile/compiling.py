@@ -1,4 +1,4 @@
-"""Calling compilers the way the emitted C must survive: every warning an error, the server's headers as system headers."""
+"""Calling compilers as the emitted C must survive them: warnings are errors, the server's headers system headers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading emitted text back: string literals through a compiled program, configuration as the server's lexer takes it."""
+"""Reading emitted text back: C strings through a compiled program, configuration as the server's lexer takes it."""
 
 from __future__ import annotations
 

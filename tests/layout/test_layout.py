@@ -6,6 +6,7 @@ import difflib
 import re
 import subprocess
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -19,26 +20,37 @@ from pgbgw.sqltext import keyword_kind
 from tests.compile.compiling import needs
 from tests.golden import emitted
 from tests.layout.named import named
+from tests.server.conftest import server_15, server_18
 
 # pgindent's own, from src/tools/pgindent/pgindent; its indent(1) is told every typedef by a file.
-OPTIONS = (
-    "-bad -bap -bbb -bc -bl -cli1 -cp33 -cdb -nce -d0 -di12 -nfc1 -i4 -l79 -lp -lpl -nip -npro -sac -tpg -ts4".split()
-)
-
-# The types of PostgreSQL and C that emitted files use; pgindent has them in typedefs.list.
-SERVER_TYPES = """
-AclResult BackgroundWorker BackgroundWorkerHandle BgWorkerStartTime BgwHandleStatus ConstraintsSetStmt DateADT Datum
-ErrorData FmgrInfo Form_pg_attribute Form_pg_authid Form_pg_database HeapTuple Latch List LWLock MemoryContext Oid
-ParamListInfo Portal QueryCompletion RawStmt ResourceOwner ReturnSetInfo SPIPlanPtr SPITupleTable ShmemCallbacks Size
-Timestamp TimestampTz TupleDesc XactEvent bool float4 float8 int16 int32 int64 pg_atomic_uint64 pid_t
-shmem_request_hook_type shmem_startup_hook_type sigjmp_buf uint32 uint64
+OPTIONS = """
+-bad -bap -bbb -bc -bl -cli1 -cp33 -cdb -nce -d0 -di12 -nfc1 -i4 -l79 -lp -lpl -nip -npro -sac -tpg -ts4
 """.split()  # noqa: SIM905
 
+# Types in lower case; the others are read from the server's headers. pgindent has all of them in typedefs.list.
+_PLAIN_TYPES = "bool float4 float8 int16 int32 int64 pg_atomic_uint64 pid_t sigjmp_buf uint32 uint64".split()  # noqa: SIM905
+
 _DECLARED = re.compile(r"^typedef (?:struct|enum|union) (\w+)|^\} ?(\w+);|^typedef .*\(\*(\w+)\)", re.MULTILINE)
+
+_TYPEDEF = re.compile(
+    r"^typedef [^;{}()]*?\b(\w+);|^typedef (?:struct|enum|union) (\w+)|^\} ?(\w+);|^typedef [^;{}]*?\(\*(\w+)\)",
+    re.MULTILINE,
+)
 
 name = st.from_regex(r"[a-z_][a-z0-9_]{0,39}", fullmatch=True).filter(
     lambda text: not text.startswith("pg_") and keyword_kind(text) in {None, "unreserved"}
 )
+
+
+@cache
+def server_types() -> set[str]:
+    """The types that PostgreSQL's headers define, of all servers at hand."""
+    found = set(_PLAIN_TYPES)
+    for server in (server_15(), server_18()):
+        for header in sorted(server.includedir_server.rglob("*.h")):
+            for match in _TYPEDEF.findall(header.read_text(errors="replace")):
+                found.update(name for name in match if name.endswith("_type") or name != name.lower())
+    return found
 
 
 def indented(files: Mapping[str, str], folder: Path) -> str:
@@ -47,15 +59,16 @@ def indented(files: Mapping[str, str], folder: Path) -> str:
     sources = {path: text for path, text in files.items() if path.endswith((".c", ".h"))}
     declared = {found for text in sources.values() for match in _DECLARED.findall(text) for found in match if found}
     typedefs = folder / "typedefs"
-    typedefs.write_text("\n".join([*SERVER_TYPES, *sorted(declared)]) + "\n")
+    used = {word for text in sources.values() for word in re.findall(r"\w+", text)}
+    typedefs.write_text("\n".join(sorted(declared | (used & server_types()))) + "\n")
     changes = ""
     for path, text in sources.items():
         before, after = folder / "before.c", folder / "after.c"
         before.write_bytes(text.encode())
         ran = subprocess.run([program, before, after, *OPTIONS, f"-U{typedefs}"], capture_output=True, text=True)
         assert ran.returncode == 0, f"{path}: {ran.stderr}"
-        lines = [each.splitlines(keepends=True) for each in (text, after.read_bytes().decode())]
-        changes += "".join(difflib.unified_diff(*lines, f"emitted/{path}", f"indented/{path}"))
+        first, second = (each.splitlines(keepends=True) for each in (text, after.read_bytes().decode()))
+        changes += "".join(difflib.unified_diff(first, second, f"emitted/{path}", f"indented/{path}"))
     return changes
 
 

@@ -178,6 +178,42 @@ def test_a_deferred_constraint_fails_its_own_item(server: Server) -> None:
         server.rows("DROP TABLE child, parent")
 
 
+def test_nothing_is_left_in_the_session(server: Server) -> None:
+    """What a handler leaves behind is gone before the next batch; a setting of the worker's own stays."""
+    server.rows("""
+        CREATE ROLE somebody;
+        GRANT INSERT ON processed TO somebody;
+        CREATE OR REPLACE FUNCTION public.process_item(id bigint, payload jsonb) RETURNS void LANGUAGE plpgsql AS $$
+        BEGIN
+            INSERT INTO public.processed (id, payload) SELECT process_item.id, jsonb_build_object(
+                'role', current_user, 'user', session_user, 'work_mem', current_setting('work_mem'),
+                'search_path', current_setting('search_path'), 'temporary', to_regclass('pg_temp.leftover'),
+                'locks', (SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()),
+                'cursors', (SELECT count(*) FROM pg_cursors WHERE is_holdable),
+                'prepared', (SELECT count(*) FROM pg_prepared_statements));
+            IF payload ? 'leave' THEN
+                PERFORM set_config('work_mem', '77MB', false), set_config('search_path', 'public', false);
+                CREATE TEMPORARY TABLE leftover (a int);
+                PERFORM pg_advisory_lock(42);
+                EXECUTE 'PREPARE leftover AS SELECT 1';
+                EXECUTE 'DECLARE leftover CURSOR WITH HOLD FOR SELECT 1';
+                SET ROLE somebody;
+            END IF;
+        END $$""")
+    clean = {
+        "role": "postgres", "user": "postgres", "work_mem": "4MB", "search_path": "pg_catalog, pg_temp",
+        "temporary": None, "locks": 0, "cursors": 0, "prepared": 0,
+    }  # fmt: skip
+    try:
+        for number in (1, 2, 3):
+            enqueue(server, '{"leave": true}')
+            eventually(lambda: processed(server) == number)  # noqa: B023
+        assert server.rows("SELECT payload FROM processed") == [(clean,)] * 3
+        assert server.value("SELECT count(*) FROM my_queue_jobs") == 0
+    finally:
+        server.rows("REVOKE ALL ON processed FROM somebody; DROP ROLE somebody")
+
+
 def test_a_missing_handler_costs_no_attempt(server: Server) -> None:
     """Without the function the jobs stay as they were; the error is logged once, and a reload ends the wait."""
     mark = server.mark()

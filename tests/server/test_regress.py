@@ -19,7 +19,8 @@ SETUP = {"roles_and_databases": 'CREATE ROLE clerk; CREATE ROLE "O\'Hara"'}
 
 
 @pytest.mark.parametrize(
-    "case", ["my_worker", "everything", "settings_all_kinds", "shared_all_fields", "custom_names", "roles_and_databases"]
+    "case",
+    ["my_worker", "everything", "settings_all_kinds", "shared_all_fields", "custom_names", "roles_and_databases"],
 )
 def test_installcheck(case: str, pg: Pg, tmp_path: Path) -> None:
     """pg_regress compares what psql prints with what was emitted as expected."""

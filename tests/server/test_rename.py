@@ -60,7 +60,9 @@ GENERAL = {"payload": re.compile(r"id, the payload, attempt|payload column"), "e
 
 def renamed(text: str) -> str:
     for original, name in NAMES.items():
-        text = re.sub(rf"(?<![A-Za-z]){re.escape(original)}" if original[0].isalpha() else re.escape(original), name, text)
+        text = re.sub(
+            rf"(?<![A-Za-z]){re.escape(original)}" if original[0].isalpha() else re.escape(original), name, text
+        )
     return text
 
 
@@ -141,5 +143,3 @@ def _stand_still(server: Server) -> None:
     assert server.value("SELECT count(*) FROM parcels") == 1
     server.rows("SELECT depot_resume()")
     eventually(lambda: server.value("SELECT count(*) FROM packed_parcels") == 252, what="the job that waited")
-
-

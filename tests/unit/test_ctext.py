@@ -14,8 +14,9 @@ from pgbgw.codegen.environment import _environment
 from tests.compile.literals import c_bytes
 
 STRINGS = [
-    "", "plain", 'a "quoted" one', "back\\slash", "line\nline\r\n", "tab\t", "%s %n %%", "*/ /*", "??/ ??' ??! ??? ????",
-    "?", "??", "\x01" + "1", "\x7f9", "\x1b[0m", "é7", "日本", "\U0001f4a9", "\a\b\f\v", "\u2028", "a" * 3000,
+    "", "plain", 'a "quoted" one', "back\\slash", "line\nline\r\n", "tab\t", "%s %n %%", "*/ /*", "??/ ??' ??!",
+    "???", "????", "?", "??", "\x01" + "1", "\x7f9", "\x1b[0m", "é7", "日本", "\U0001f4a9", "\a\b\f\v", "\u2028",
+    "a" * 3000,
 ]  # fmt: skip
 
 
@@ -103,7 +104,7 @@ def test_sql_literals_read_back(text: str) -> None:
 @pytest.mark.parametrize("text", [text for text in SQL_TEXTS if text])
 def test_sql_names_read_back(text: str) -> None:
     quoted = '"' + text.replace('"', '""') + '"'
-    written = str(ctext.sql(f'public.{quoted}'))
+    written = str(ctext.sql(f"public.{quoted}"))
     tree = json.loads(parser.parse_sql_json(f"SELECT FROM {written}"))
     found = tree["stmts"][0]["stmt"]["SelectStmt"]["fromClause"][0]["RangeVar"]
     assert (found["schemaname"], found["relname"]) == ("public", text)
