@@ -206,7 +206,7 @@ class _Lowering:
             backoff_limit_us=queue.backoff_limit.us,
             wake=self.function(queue_trigger(queue), self.names.wake(queue.name)),
             claim=queries.claim(table, payload),
-            promote=queries.promote(table, later, payload),
+            promote=queries.promote(table, later, self.qualified(queue_sequence(queue)), payload),
             next_due=queries.next_due(later),
             retry=queries.retry(later, payload),
             give_up=queries.give_up(failed, payload),

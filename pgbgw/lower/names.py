@@ -16,7 +16,7 @@ _SYMBOLS = (
     "shared", "init_shared", "require_shared", "wake", "loop_context", "attach", "attach_launched", "interrupts",
     "ready", "due", "remaining", "sleep", "begin", "begin_plain", "commit", "succeeded", "recover", "last_error",
     "describe_round", "set_text", "find_function", "run_top_level", "launch", "pack_text", "unpack_text", "promote",
-    "until_due", "reset_session", "init_database_hook", "wait_while_held", "claim", "run_jobs", "settle", "report_failures",
+    "until_due", "check_constraints", "listen", "reset_session", "init_database_hook", "wait_while_held", "claim", "run_jobs", "settle", "report_failures",
 )  # fmt: skip
 
 # The server has a dsm_attach() and a shm_mq_attach().

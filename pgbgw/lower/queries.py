@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pgbgw.ir.model import SqlLines
+from pgbgw.sqltext import quote_literal
 
 __all__ = ["claim", "give_up", "next_due", "promote", "retry"]
 
@@ -30,8 +31,11 @@ def claim(table: str, payload: Sequence[str]) -> SqlLines:
     )
 
 
-def promote(table: str, later: str, payload: Sequence[str]) -> SqlLines:
-    """Move up to $1 jobs whose time has come back among those that may run."""
+def promote(table: str, later: str, sequence: str, payload: Sequence[str]) -> SqlLines:
+    """Move up to $1 jobs whose time has come back among those that may run.
+
+    Where somebody has restarted the sequence, an id may be taken by now: such a job gets a new one.
+    """
     columns = ("id", *payload, "attempt", "created_at")
     return (
         "WITH due AS (",
@@ -42,7 +46,8 @@ def promote(table: str, later: str, payload: Sequence[str]) -> SqlLines:
         "ORDER BY d.run_at LIMIT $1 FOR UPDATE SKIP LOCKED))",
         f"RETURNING {_of('l', columns)})",
         f"INSERT INTO {table} ({', '.join(columns)}) OVERRIDING SYSTEM VALUE",
-        f"SELECT {_of('due', columns)} FROM due",
+        f"SELECT CASE WHEN EXISTS (SELECT FROM {table} AS q WHERE q.id OPERATOR(pg_catalog.=) due.id)",
+        f"THEN pg_catalog.nextval({quote_literal(sequence)}) ELSE due.id END, {_of('due', columns[1:])} FROM due",
     )
 
 
@@ -62,8 +67,14 @@ def give_up(failed: str, payload: Sequence[str]) -> SqlLines:
 
 
 def _insert(table: str, columns: Sequence[str]) -> SqlLines:
-    values = ", ".join(f"${number}" for number in range(1, len(columns) + 1))
-    return (f"INSERT INTO {table} ({', '.join(columns)})", f"VALUES ({values})")
+    """One row; where its id is taken, which takes a restarted sequence, it gets the next free one of the table."""
+    values = ", ".join(f"${number}" for number in range(2, len(columns) + 1))
+    return (
+        f"INSERT INTO {table} ({', '.join(columns)})",
+        f"SELECT CASE WHEN EXISTS (SELECT FROM {table} AS t WHERE t.id OPERATOR(pg_catalog.=) $1)",
+        f"THEN (SELECT pg_catalog.max(t.id) OPERATOR(pg_catalog.+) 1 FROM {table} AS t) ELSE $1 END,",
+        values,
+    )
 
 
 def _of(alias: str, columns: Sequence[str]) -> str:

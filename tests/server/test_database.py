@@ -107,3 +107,13 @@ def test_a_statement_that_fails_lets_workers_back(served: Server) -> None:
     with served.connect("served"), pytest.raises(psycopg.errors.ObjectInUse):
         served.rows("DROP DATABASE served")
     eventually(lambda: works(served), within=30)
+
+
+def test_nobody_needs_to_be_connected_before(served: Server) -> None:
+    """A worker that finds no database at server start says so once, though no session has opened the catalogs yet."""
+    served.rows("DROP DATABASE served")
+    served.cluster.stop("fast")
+    mark = served.cluster.log_lines().offset
+    served.cluster.start()
+    eventually(lambda: served.log('waits: database "served" does not exist', mark), within=20)
+    assert len(served.log("FATAL", mark)) == 1

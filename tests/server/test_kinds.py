@@ -73,7 +73,19 @@ def test_a_statement_has_its_timeout(server: Server) -> None:
     jobs = "SELECT status, attempts, sqlstate, error FROM kinds.letters_jobs"
     eventually(lambda: server.rows(jobs) == [("failed", 2, "57014", "canceling statement due to statement timeout")])
     assert pids(server, "taker") == before
+    assert server.value("SELECT given_up FROM kinds.ticks_status") == 1
     server.rows("TRUNCATE kinds.letters_failed")
+
+
+def test_a_table_that_is_away_for_a_while(server: Server) -> None:
+    """A statement whose table has gone spends no attempt: the jobs wait, and are done when it is back."""
+    server.rows("ALTER TABLE taken RENAME TO away")
+    server.rows("INSERT INTO kinds.letters (subject, size) VALUES ('patient', 1)")
+    eventually(lambda: "backing off" in state(server, "taker"))
+    assert server.rows("SELECT status, attempts FROM kinds.letters_jobs") == [("ready", 0)]
+    server.rows("ALTER TABLE away RENAME TO taken")
+    server.rows("SELECT pg_reload_conf()")
+    eventually(lambda: server.value("SELECT count(*) FROM taken WHERE line LIKE '%patient%'") == 1)
 
 
 def test_an_interval_is_a_setting(server: Server) -> None:
@@ -185,6 +197,13 @@ def test_arguments_of_a_launch(server: Server) -> None:
     server.rows("SELECT kinds.launch_array('{3,1,2}')")
     eventually(lambda: server.rows("SELECT n FROM numbers ORDER BY n") == [(1,), (2,), (3,)])
     server.rows("TRUNCATE numbers")
+
+
+def test_an_argument_means_the_same_whatever_the_session_has_set(server: Server) -> None:
+    """The text form does not depend on DateStyle or search_path of the caller."""
+    with server.connect(options="-c datestyle=SQL,DMY -c search_path=nowhere") as connection:
+        connection.execute("SELECT kinds.launch_span('[05/03/2026,12/03/2026)')")
+    eventually(lambda: server.rows("SELECT days::text FROM spans") == [("[2026-03-05,2026-03-12)",)])
 
 
 def test_an_argument_that_is_too_long(server: Server) -> None:

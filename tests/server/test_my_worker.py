@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -116,6 +118,100 @@ def test_commit_wakes_the_worker(server: Server) -> None:
     eventually(lambda: processed(server) == 3, within=2, what="the jobs of a COPY")
 
 
+def test_a_wake_up_while_a_job_waits_is_not_lost(server: Server) -> None:
+    """A handler that waits resets the latch; a job committed meanwhile is done when it ends, not at the next nap."""
+    server.set(my_worker__naptime="3600")
+    enqueue(server, '{"sleep": 0.5}')
+    busy = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = %s AND wait_event = 'PgSleep'"
+    eventually(lambda: server.value(busy, [WORKER]) == 1)
+    enqueue(server, "{}")
+    eventually(lambda: processed(server) == 2, within=5)
+
+
+def cpu_ticks(pid: int) -> int:
+    """User and system time of a process, in ticks of which there are a hundred a second."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return int(fields[11]) + int(fields[12])
+
+
+@pytest.mark.parametrize("still", ["paused", "dormant"])
+def test_a_worker_that_stands_still_costs_nothing(server: Server, still: str) -> None:
+    """Neither paused with a retry overdue nor without its extension does a worker spin."""
+    pid = server.pid(WORKER)
+    assert pid is not None
+    if still == "dormant":
+        server.rows("DROP EXTENSION my_worker")
+    else:
+        enqueue(server, '{"raise": "P0001"}')
+        eventually(lambda: server.rows("SELECT status FROM my_queue_jobs") == [("later",)])
+        server.set(my_worker__enabled="off")
+        eventually(lambda: server.value("SELECT bool_and(run_at < now()) FROM my_queue_later"), what="the time")
+    server.rows("SELECT pg_reload_conf()")
+    began, before = time.monotonic(), cpu_ticks(pid)
+    for _ in range(4):
+        server.rows("CREATE DATABASE pastime")
+        server.rows("DROP DATABASE pastime")
+    ticks = cpu_ticks(pid) - before
+    if still == "dormant":
+        server.rows("CREATE EXTENSION my_worker")
+    assert ticks < (time.monotonic() - began) * 100 / 4
+
+
+def test_restarted_ids_do_not_stop_the_queue(server: Server) -> None:
+    """After TRUNCATE ... RESTART IDENTITY ids come again: jobs given up or waiting under them stand in nobody's way."""
+    server.rows("""
+        TRUNCATE my_queue RESTART IDENTITY;
+        INSERT INTO my_queue_failed (id, attempts, created_at) SELECT g, 3, now() FROM generate_series(1, 5) AS g;
+        INSERT INTO my_queue_later (id, attempt, created_at, run_at)
+            SELECT g, 0, now(), now() + interval '1 s' FROM generate_series(1, 5) AS g""")
+    enqueue(server, "{}", '{"raise": "P0001"}', "{}", '{"raise": "P0001"}')
+    eventually(lambda: processed(server) == 2 + 5, what="the good jobs, and those that waited")
+    eventually(lambda: server.value("SELECT count(*) FROM my_queue_failed") == 7, what="giving up")
+    assert server.value("SELECT count(*) FROM my_queue_jobs") == 7
+
+
+def test_a_function_of_another_version_is_an_error(server: Server) -> None:
+    """SQL objects that do not fit the library give an error, and no crash."""
+    server.rows("""CREATE FUNCTION more_columns(OUT a bigint, OUT b timestamptz, OUT c text, OUT d text)
+                   AS '$libdir/my_worker', 'my_worker_get_worker_stats' LANGUAGE C;
+                   CREATE FUNCTION no_arguments() RETURNS integer
+                   AS '$libdir/my_worker', 'my_worker_launch_task' LANGUAGE C""")
+    try:
+        for function in ("more_columns", "no_arguments"):
+            with pytest.raises(psycopg.errors.DatatypeMismatch, match="different versions"):
+                server.rows(f"SELECT * FROM {function}()")
+    finally:
+        server.rows("DROP FUNCTION more_columns, no_arguments")
+
+
+def test_drop_extension_under_load(server: Server) -> None:
+    """DROP and CREATE EXTENSION beside producers: nobody is chosen as the victim of a deadlock."""
+    mark = server.mark()
+    stop = threading.Event()
+
+    def produce() -> None:
+        with server.connect() as connection:
+            while not stop.is_set():
+                try:
+                    connection.execute("INSERT INTO my_queue (payload) VALUES ('{}')")
+                except (psycopg.errors.UndefinedTable, psycopg.errors.InternalError_):
+                    continue  # dropped just now
+
+    producers = [threading.Thread(target=produce) for _ in range(3)]
+    for thread in producers:
+        thread.start()
+    try:
+        for _ in range(15):
+            server.rows("DROP EXTENSION my_worker")
+            server.rows("CREATE EXTENSION my_worker")
+    finally:
+        stop.set()
+        for thread in producers:
+            thread.join()
+    assert server.log("deadlock detected", mark) == []
+    eventually(lambda: server.value("SELECT count(*) FROM my_queue") == 0, what="the jobs of the last one")
+
+
 def test_null_reaches_the_handler(server: Server) -> None:
     """A payload of NULL is a payload."""
     enqueue(server, None)
@@ -192,7 +288,8 @@ def test_nothing_is_left_in_the_session(server: Server) -> None:
                 'cursors', (SELECT count(*) FROM pg_cursors WHERE is_holdable),
                 'prepared', (SELECT count(*) FROM pg_prepared_statements));
             IF payload ? 'leave' THEN
-                PERFORM set_config('work_mem', '77MB', false), set_config('search_path', 'public', false);
+                PERFORM set_config('work_mem', '77MB', false), set_config('search_path', 'public', false),
+                    set_config('default_transaction_read_only', 'on', false);
                 CREATE TEMPORARY TABLE leftover (a int);
                 PERFORM pg_advisory_lock(42);
                 EXECUTE 'PREPARE leftover AS SELECT 1';

@@ -45,3 +45,26 @@ def test_installcheck(case: str, pg: Pg, tmp_path: Path) -> None:
     shown = differences.read_text() if differences.exists() else ""
     assert ran.returncode == 0, f"{ran.stdout}{ran.stderr}{shown}"
     assert os.path.exists(artifact.directory / "results" / f"{module.name}.out")
+
+
+def test_names_and_comments_reach_the_catalog(pg: Pg, tmp_path: Path) -> None:
+    """What CREATE EXTENSION would replace is kept, and so is what is not ASCII, also in a database of Latin-1."""
+    module = emitted.module("custom_names")
+    artifact = compile_for(pg, module, tmp_path)
+    with throwaway_cluster(pg) as cluster:
+        cluster.install(artifact)
+        server = Server(cluster)
+        server.rows("CREATE DATABASE latin ENCODING 'LATIN1' LOCALE_PROVIDER libc LOCALE 'C' TEMPLATE template0")
+        server.rows("CREATE EXTENSION odd", dbname="latin")
+        views = server.rows(
+            "SELECT relname FROM pg_class WHERE relkind = 'v' AND relnamespace = %s::regnamespace ORDER BY relname",
+            ['"The ""Schema"""'],
+            "latin",
+        )
+        assert views == [('100% "view"',), ("The @extschema@ jobs?",)]
+        comments = server.rows("SELECT description FROM pg_description WHERE description LIKE '%%macro%%'", (), "latin")
+        assert comments == [("A macro of C; neither @extowner@ nor MODULE_PATHNAME is one.",)]
+        launch = server.rows("SELECT proname, probin FROM pg_proc WHERE prosrc = 'odd_launch_int'", (), "latin")
+        assert launch == [("Läunch", "$libdir/odd")]
+        comment = "SELECT obj_description(oid, 'pg_extension') FROM pg_extension WHERE extname = 'odd'"
+        assert server.value(comment, (), "latin") == module.comment

@@ -37,6 +37,7 @@ class Ticks(SharedStats):
     hot = Counter("The same, as an atomic.", hot=True)
     failures = Counter("Rounds that failed.")
     vacuums = Counter("Statements outside a transaction block.")
+    given_up = Counter("Letters given up after the last attempt.")
     alive = Gauge("Takers that are alive.")
     last = Timestamp("When the last round ended.")
     lit = Boolean("Set by the first round.")
@@ -61,6 +62,7 @@ kinds.queue_worker(
     restart=seconds(1),
     timeout=milliseconds(500),
     alive=stats.alive,
+    on_failed=stats.given_up.add(1),
     run=sql(
         """INSERT INTO public.taken (id, line, taker)
         VALUES (:id, :greeting || ' ' || :subject || ' ' || (:size * :factor)::text || ' ' || :attempt,
@@ -102,6 +104,7 @@ kinds.dynamic_worker(
     run=sql("INSERT INTO public.launched VALUES (:a, :b, :c, :d, :e, :f, current_user)"),
 )
 kinds.dynamic_worker("array", args={"numbers": "integer[]"}, run=call("public.note_numbers", "numbers"))
+kinds.dynamic_worker("span", args={"days": "daterange"}, run=sql("INSERT INTO public.spans VALUES (:days)"))
 kinds.dynamic_worker("quiet", args={"a": "integer"}, notify=False, run=call("public.note_number", "a"))
 kinds.dynamic_worker(
     "procedure", args={"n": "integer", "word": "text"}, transaction=False, run=sql("CALL public.steps(:n, :word)")

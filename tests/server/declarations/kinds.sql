@@ -3,6 +3,7 @@ CREATE TABLE public.ticked (line text, at timestamp with time zone DEFAULT clock
 CREATE TABLE public.users_seen (who text, at timestamp with time zone DEFAULT clock_timestamp());
 CREATE TABLE public.launched (a integer, b text, c numeric, d uuid, e timestamp with time zone, f boolean, who text);
 CREATE TABLE public.numbers (n integer);
+CREATE TABLE public.spans (days daterange);
 CREATE TABLE public.sampled (n integer);
 
 CREATE FUNCTION public.linger(extra jsonb) RETURNS text LANGUAGE plpgsql AS $$

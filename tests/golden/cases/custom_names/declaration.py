@@ -7,7 +7,7 @@ odd = Extension("odd", version="1.0-beta.2", schema='The "Schema"', database="it
 
 class State(SharedStats):
     double = Counter("A C keyword; its column is named \"select\" -- isn't it?")
-    errno = Boolean("A macro of C.")
+    errno = Boolean("A macro of C; neither @extowner@ nor MODULE_PATHNAME is one.")
 
 
 class Job(Payload):
@@ -18,7 +18,7 @@ class Job(Payload):
 state = odd.shared_stats(
     "lock", State, function="Get It", view="100% \"view\"", columns={"double": "Dou ble", "errno": "it's $1"}
 )
-jobs = odd.queue("jobs", Job, table="Jobs; DROP TABLE x --", view="The jobs?")
+jobs = odd.queue("jobs", Job, table="Jobs; DROP TABLE x --", view="The @extschema@ jobs?")
 odd.shutdown(flag=state.errno, request="Stop!", resume="Go on, \\please")
 odd.queue_worker(
     "work", jobs, run=call('"Sch"."Fun c"', "short", "over"), title='Wörker "one" \\ %s', activity="*/ ??/ %n\ntwo lines",
