@@ -13,14 +13,17 @@ __all__ = ["Names"]
 
 # Functions and variables that the emitted files share, by the short name that templates use.
 _SYMBOLS = (
-    "shared", "init_shared", "require_shared", "wake", "loop_context", "attach", "attach_launched", "interrupts",
-    "ready", "due", "remaining", "sleep", "begin", "begin_plain", "commit", "succeeded", "recover", "last_error",
-    "describe_round", "set_text", "find_function", "run_top_level", "launch", "pack_text", "unpack_text", "promote",
-    "until_due", "check_constraints", "listen", "reset_session", "init_database_hook", "wait_while_held", "claim", "run_jobs", "settle", "report_failures",
+    # shared memory, and who wants a database alone
+    "shared", "init_shared", "require_shared", "wake", "init_database_hook", "wait_while_held",
+    # life cycle
+    "loop_context", "attach", "attach_launched", "listen", "interrupts", "ready", "due", "remaining", "sleep", "begin",
+    "begin_plain", "commit", "succeeded", "recover", "last_error", "reset_session", "check_constraints",
+    "describe_round", "set_text", "find_function", "run_top_level",
+    # launches
+    "launch", "pack_text", "unpack_text",
+    # queues
+    "promote", "until_due", "claim", "run_jobs", "settle", "report_failures",
 )  # fmt: skip
-
-# The server has a dsm_attach() and a shm_mq_attach().
-_LONGER = {"attach": "attach_worker"}
 
 # Types, by the short name that templates use. The server has types like BackgroundWorker and
 # PlanState: no type of its headers has one of these endings, so that an extension may be called background or plan.

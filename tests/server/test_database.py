@@ -31,14 +31,14 @@ def server(pg: Pg) -> Iterator[Server]:
 
 
 @pytest.fixture
-def served(server: Server) -> Iterator[Server]:
+def served(server: Server) -> Server:
     """The server with its database, and the worker at work in it."""
     if not server.rows("SELECT 1 FROM pg_database WHERE datname = 'served'"):
         server.rows("CREATE DATABASE served")
     server.rows((EXAMPLES / "my_worker.sql").read_text(), dbname="served")
     server.rows("CREATE EXTENSION IF NOT EXISTS my_worker", dbname="served")
     eventually(lambda: works(server), within=30, what="the worker in its database")
-    yield server
+    return server
 
 
 def works(server: Server) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import tomllib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -204,6 +205,14 @@ def test_the_readme_shows_what_is_emitted(tmp_path: Path) -> None:
 def test_the_readme_lists_what_is_emitted(tmp_path: Path) -> None:
     table = README.read_text().partition("| file | what it is |")[2].partition("\n\n")[0]
     assert re.findall(r"^\| `([^`]+)` \|", table, re.MULTILINE) == list(readme_tree(tmp_path).files)
+
+
+def test_every_dependency_has_its_reason() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    wanted = [*project["project"]["dependencies"], *project["build-system"]["requires"]]
+    table = (ROOT / "DESIGN.md").read_text(encoding="utf-8").partition("\n## Dependencies\n")[2]
+    told = set(re.findall(r"^\| ([\w-]+)[ ,(\w)]* \|", table, re.MULTILINE)) - {"package"}
+    assert told == {re.split(r"[^\w-]", each)[0] for each in wanted}
 
 
 def test_codes_that_are_named_exist() -> None:
