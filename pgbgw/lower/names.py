@@ -25,6 +25,9 @@ _SYMBOLS = (
     "promote", "until_due", "claim", "run_jobs", "settle", "report_failures",
 )  # fmt: skip
 
+# The server has a dsm_attach() and a shm_mq_attach().
+_LONGER = {"attach": "attach_worker"}
+
 # Types, by the short name that templates use. The server has types like BackgroundWorker and
 # PlanState: no type of its headers has one of these endings, so that an extension may be called background or plan.
 _TYPES = {
@@ -137,8 +140,9 @@ def _member(name: str, others: Collection[str] = ()) -> str:
 
 
 def _camel(name: str) -> str:
-    """MyWorker for my_worker; a leading digit can't come, names begin with a letter or an underscore."""
-    return "".join(part[:1].upper() + part[1:] for part in name.split("_")) or "X"
+    """MyWorker for my_worker; an X stands before what would begin with a digit, or be empty."""
+    camel = "".join(part[:1].upper() + part[1:] for part in name.split("_"))
+    return camel if camel[:1].isalpha() else f"X{camel}"
 
 
 # Keywords of C11, and words that PostgreSQL's headers or the C library define as macros or types.

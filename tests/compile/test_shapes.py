@@ -77,7 +77,7 @@ SHAPES: dict[str, Callable[[Any, Path], object]] = {
 NAMES = (
     "background", "plan", "sort", "backup", "recovery", "slru", "latch", "lwlock", "state", "spi", "dsm", "guc", "c",
     "postgres", "port", "fmgr", "miscadmin", "time", "math", "float", "string", "limits", "module", "backoff", "queue",
-    "worker", "shared", "life_cycle", "main", "int64", "bool", "errno", "linux", "_", "a__b", "x" * 40,
+    "worker", "shared", "life_cycle", "main", "int64", "bool", "errno", "linux", "_", "_0", "a__b", "x" * 40,
 )  # fmt: skip
 
 

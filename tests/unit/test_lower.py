@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any
 
 import pytest
@@ -113,7 +114,7 @@ def test_the_statements_of_a_queue_are_statements(table: str) -> None:
     payload = ["a", '"B c"']
     texts = [
         queries.claim(table, payload),
-        queries.promote(table, table, payload),
+        queries.promote(table, table, table, payload),
         queries.next_due(table),
         queries.retry(table, payload),
         queries.give_up(table, payload),
@@ -121,8 +122,9 @@ def test_the_statements_of_a_queue_are_statements(table: str) -> None:
     for lines in texts:
         assert len(parser.split(" ".join(lines))) == 1
     assert "SKIP LOCKED" in " ".join(texts[0])
-    assert " ".join(texts[3]).endswith("VALUES ($1, $2, $3, $4, $5, $6, $7, $8)")
-    assert " ".join(texts[4]).endswith("VALUES ($1, $2, $3, $4, $5, $6, $7)")
+    numbers = [sorted({int(found) for found in re.findall(r"\$(\d+)", " ".join(lines))}) for lines in texts]
+    # id, payload, attempt, created_at, then run_at, error and SQLSTATE; without run_at where it is given up
+    assert numbers == [[1], [1], [], list(range(1, 9)), list(range(1, 8))]
 
 
 def test_claimed_columns_stand_where_parameters_look_for_them(shop: Any) -> None:
@@ -240,6 +242,10 @@ class TestNames:
     def test_names_do_not_depend_on_the_order_of_others(self) -> None:
         first, second = Names("shop"), Names("shop")
         assert [first.setting("a"), first.setting("b")] == [second.setting("b"), second.setting("a")][::-1]
+
+    @pytest.mark.parametrize(("name", "camel"), [("my_worker", "MyWorker"), ("_0", "X0"), ("_", "X"), ("a0", "A0")])
+    def test_types_begin_with_a_letter(self, name: str, camel: str) -> None:
+        assert Names(name).types["job"] == f"{camel}Job"
 
     def test_nothing_is_called_as_a_header(self) -> None:
         assert {Names(name).header() for name in ("time", "postgres", "shop")} == {"module.h"}

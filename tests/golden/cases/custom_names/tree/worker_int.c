@@ -126,7 +126,7 @@ prepare(void)
 		argument_types[0],
 	};
 
-	/* what has become of the tables since is the worker's concern, not a job's */
+	/* whatever has made it invalid is no job's fault: find it here */
 	if (plan != NULL && SPI_plan_is_valid(plan))
 		return;
 	if (plan != NULL)
