@@ -3,6 +3,8 @@
 Run it where ``pgbgw run examples/my_worker.py --detach`` was run; ``make run`` does both.
 """
 
+import os
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -39,7 +41,8 @@ def main() -> None:
         print(f"done in {seconds:.1f} s from the first enqueue: {JOBS / seconds:,.0f} jobs a second")
         show_status(connection)
         launch(connection)
-    print("the server goes on; look around with: pgbgw connect, pgbgw status; end it with: pgbgw stop")
+    command = "pgbgw" if shutil.which("pgbgw") else os.path.relpath(Path(sys.executable).with_name("pgbgw"))
+    print(f"the server goes on; look around with: {command} connect, {command} status; end it with: {command} stop")
 
 
 def enqueue(connection: psycopg.Connection) -> None:

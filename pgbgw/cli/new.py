@@ -104,7 +104,7 @@ def new(name: str, directory: Path) -> None:
         ) from error
     on = terminal.console()
     on.print(f"wrote {directory / f'{name}.py'} and {directory / f'{name}.sql'}")
-    on.print(f"see it work: pgbgw run {directory / f'{name}.py'}")
+    on.print(f"see it work: {terminal.program()} run {directory / f'{name}.py'}")
 
 
 def _refuse_bad_name(name: str, declaration: str) -> None:

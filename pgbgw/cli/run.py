@@ -258,10 +258,11 @@ def _stopped_on_failure(cluster: Cluster) -> Iterator[None]:
 def _go_on(cluster: Cluster, database: str, detach: bool) -> None:
     on = terminal.console()
     on.print(f'the server runs; connect with: psql "{cluster.conninfo(database)}"')
+    command = terminal.program()
     if detach:
-        on.print("or go on with: pgbgw connect, pgbgw status, pgbgw stop")
+        on.print(f"or go on with: {command} connect, {command} status, {command} stop")
     else:
-        on.print("or, in another terminal: pgbgw connect, pgbgw status; Ctrl-C stops the server")
+        on.print(f"or, in another terminal: {command} connect, {command} status; Ctrl-C stops the server")
 
 
 def _follow(cluster: Cluster, subjects: list[Subject], since: int) -> None:

@@ -8,9 +8,11 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import click
@@ -22,13 +24,35 @@ from rich.text import Text
 from pgbgw.build import CompileError, CompilerMessage, StageError
 from pgbgw.diagnostics import Diagnostic, Severity, render
 
-__all__ = ["Steps", "console", "counting", "diagnostics", "error", "json_result", "note", "steps", "table", "warning"]
+__all__ = [
+    "Steps",
+    "console",
+    "counting",
+    "diagnostics",
+    "error",
+    "json_result",
+    "note",
+    "program",
+    "steps",
+    "table",
+    "warning",
+]
 
 
 def console(*, stderr: bool = False) -> Console:
     """A console on the stream as it is now; text is printed as it stands, never read as markup or wrapped."""
     stream = sys.stderr if stderr else sys.stdout
     return Console(file=stream, markup=False, emoji=False, highlight=False, soft_wrap=True)
+
+
+def program() -> str:
+    """How this command is typed here: by its name where the path finds it, else by the way that was used."""
+    typed = Path(sys.argv[0])
+    if typed.name != "pgbgw":
+        return "python -m pgbgw"
+    if shutil.which("pgbgw") == str(typed):
+        return "pgbgw"
+    return os.path.relpath(typed) if typed.is_relative_to(Path.cwd()) else str(typed)
 
 
 def note(text: str) -> None:

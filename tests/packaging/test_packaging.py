@@ -102,7 +102,15 @@ def test_the_wheel_holds_exactly_the_package(wheel: Path, sources: list[str]) ->
     assert sorted(held - metadata - compiled) == sorted(expected)
     assert len(compiled) == 1
     assert {name.partition("/")[2] for name in metadata} == {
-        *("METADATA", "RECORD", "WHEEL", "entry_points.txt", "licenses/LICENSE", "top_level.txt")
+        *(
+            "METADATA",
+            "RECORD",
+            "WHEEL",
+            "entry_points.txt",
+            "licenses/LICENSE",
+            "licenses/LICENSE-EMITTED.md",
+            "top_level.txt",
+        )
     }
 
 

@@ -82,7 +82,7 @@ def test_run_connect_status_stop_and_run_again(project: Path) -> None:
     first = run()
     assert first.exit_code == 0, first.stderr
     assert 'extension "shop" 1.0 created in database "postgres"' in first.stdout
-    assert "pgbgw connect, pgbgw status, pgbgw stop" in first.stdout
+    assert "or go on with: python -m pgbgw connect, python -m pgbgw status, python -m pgbgw stop" in first.stdout
     execute(project, "INSERT INTO shop.jobs (task) SELECT 'x' FROM generate_series(1, 1000)")
     eventually(lambda: execute(project, "SELECT count(*) FROM shop_log") == (1000,))
 
