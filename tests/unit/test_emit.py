@@ -168,3 +168,10 @@ def test_what_is_undefined_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_template_that_does_not_exist() -> None:
     with pytest.raises(jinja2.TemplateNotFound):
         render("no such template", CText, {}, {})
+
+
+@pytest.mark.parametrize("template", sorted(path.name for path in TEMPLATES.glob("*.in")))
+def test_no_side_effect_in_a_macro(template: str) -> None:
+    """Min() and Max() of c.h evaluate an argument twice."""
+    text = (TEMPLATES / template).read_text()
+    assert re.findall(r"\b(?:Min|Max)\([^;]*(?:\+\+|--)[^;]*;", text) == []

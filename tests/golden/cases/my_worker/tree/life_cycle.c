@@ -474,7 +474,13 @@ my_worker_sleep(int64 timeout)
 	if (pause > 0)
 		timeout = pause;
 	else if (my_slot->state == MY_WORKER_STATE_DORMANT)
-		timeout = Min(timeout, Min(WOKEN_WAIT << Min(looks++, 10), DORMANT_WAIT));
+	{
+		int64		wait = Min(WOKEN_WAIT << looks, DORMANT_WAIT);
+
+		timeout = Min(timeout, wait);
+		if (wait < DORMANT_WAIT)
+			looks++;
+	}
 	else if (my_slot->state == MY_WORKER_STATE_WORKING)
 		set_state(MY_WORKER_STATE_IDLE);
 
