@@ -41,9 +41,15 @@ def emit(module: ModuleIR) -> SourceTree:
     emitter.c(module.header, "module.h.in", "What the files of this extension share.")
     emitter.c("module.c", "module.c.in", "Loading, settings, registration of workers, wake-up at commit.")
     emitter.c("life_cycle.c", "life_cycle.c.in", "How a worker starts, works, recovers from errors, and ends.")
+    if emitter.values["connected_workers"]:
+        emitter.c("session.c", "session.c.in", "A worker's session: settings, transactions, what is undone after them.")
     emitter.c("shared.c", "shared.c.in", "Shared memory, and the SQL functions that show and change it.")
     if emitter.values["connected_static_workers"]:
-        emitter.c("database.c", "database.c.in", "How workers make way for DROP DATABASE and its like.")
+        emitter.c(
+            "database.c",
+            "database.c.in",
+            "How workers wait for their database, and make way for DROP DATABASE and its like.",
+        )
     if module.queues:
         emitter.c(
             "queue.c", "queue.c.in", "How jobs are claimed, run, tried again and given up.", documents.QUEUE_NOTES
@@ -177,6 +183,7 @@ def _values(module: ModuleIR) -> dict[str, Any]:
         "database_settings": documents.database_settings(module),
         "total_slots": cvalues.total_slots(module),
     }
+    sources += ["session.c"] if values["connected_workers"] else []
     sources += ["database.c"] if values["connected_static_workers"] else []
     sources += ["queue.c"] if module.queues else []
     sources += ["launch.c"] if values["dynamic_workers"] else []

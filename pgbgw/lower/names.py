@@ -13,12 +13,15 @@ __all__ = ["Names"]
 
 # Functions and variables that the emitted files share, by the short name that templates use.
 _SYMBOLS = (
-    # shared memory, and who wants a database alone
-    "shared", "init_shared", "require_shared", "wake", "init_database_hook", "wait_while_held",
+    # shared memory
+    "shared", "init_shared", "require_shared", "wake",
+    # connecting to a database, and making way
+    "init_database_hook", "wait_while_held", "await_connection",
     # life cycle
-    "loop_context", "attach", "attach_launched", "listen", "interrupts", "ready", "due", "remaining", "sleep", "begin",
-    "begin_plain", "commit", "succeeded", "recover", "last_error", "reset_session", "check_constraints",
-    "describe_round", "set_text", "find_function", "run_top_level",
+    "loop_context", "attach", "attach_launched", "set_state", "listen", "interrupts", "ready", "due", "remaining",
+    "sleep", "begin_plain", "succeeded", "recover", "last_error", "describe_round", "set_text",
+    # session
+    "override_settings", "begin", "commit", "check_constraints", "reset_session", "find_function", "run_top_level",
     # launches
     "launch", "pack_text", "unpack_text",
     # queues

@@ -67,7 +67,7 @@ work(Datum main_arg)
 	int			timeout = 2000;
 
 	MemoryContextReset(probe_loop_context);
-	if (!probe_begin())
+	if (!probe_begin(&worker))
 		return;
 	in_round = true;
 	if (timeout > 0)

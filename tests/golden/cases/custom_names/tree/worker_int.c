@@ -178,7 +178,7 @@ work(const OddIntLaunch *launch)
 	int			timeout = 0;
 
 	MemoryContextReset(odd_loop_context);
-	if (!odd_begin())
+	if (!odd_begin(&worker))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("extension \"%s\" is not installed in this database", "odd")));

@@ -103,7 +103,7 @@ work(void)
 	OddJobBatch *batch;
 
 	MemoryContextReset(odd_loop_context);
-	if (!odd_begin())
+	if (!odd_begin(&worker))
 		return false;
 	odd_promote(&odd_jobs_queue);
 	batch = odd_claim(&odd_jobs_queue, limit);

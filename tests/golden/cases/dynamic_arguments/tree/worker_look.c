@@ -141,7 +141,7 @@ work(const TasksLookLaunch *launch)
 	int			timeout = 0;
 
 	MemoryContextReset(tasks_loop_context);
-	if (!tasks_begin())
+	if (!tasks_begin(&worker))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("extension \"%s\" is not installed in this database", "tasks")));

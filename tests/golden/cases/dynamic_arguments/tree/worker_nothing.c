@@ -140,7 +140,7 @@ work(const TasksNothingLaunch *launch)
 	int			timeout = 5000;
 
 	MemoryContextReset(tasks_loop_context);
-	if (!tasks_begin())
+	if (!tasks_begin(&worker))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("extension \"%s\" is not installed in this database", "tasks")));

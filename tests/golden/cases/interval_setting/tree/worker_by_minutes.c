@@ -111,7 +111,7 @@ work(void)
 	int			timeout = (int) Min((int64) (clock_most * 60000.0), (int64) INT_MAX);
 
 	MemoryContextReset(clock_loop_context);
-	if (!clock_begin())
+	if (!clock_begin(&worker))
 		return;
 	in_round = true;
 	if (timeout > 0)

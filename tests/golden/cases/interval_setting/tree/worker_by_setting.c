@@ -102,7 +102,7 @@ work(void)
 	int			timeout = 1500;
 
 	MemoryContextReset(clock_loop_context);
-	if (!clock_begin())
+	if (!clock_begin(&worker))
 		return;
 	in_round = true;
 	if (timeout > 0)

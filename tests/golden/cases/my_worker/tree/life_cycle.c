@@ -10,40 +10,17 @@
  */
 #include "postgres.h"
 
-#include "access/genam.h"
-#include "access/table.h"
 #include "access/xact.h"
-#include "access/xlog.h"
-#include "catalog/namespace.h"
-#include "catalog/objectaccess.h"
-#include "catalog/pg_authid.h"
-#include "catalog/pg_database.h"
-#include "catalog/pg_extension.h"
-#include "catalog/pg_proc.h"
-#include "commands/async.h"
-#include "commands/dbcommands.h"
-#include "commands/extension.h"
-#include "commands/prepare.h"
-#include "commands/trigger.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
-#include "parser/parse_func.h"
 #include "pgstat.h"
 #include "postmaster/interrupt.h"
 #include "storage/condition_variable.h"
 #include "storage/ipc.h"
-#include "storage/lmgr.h"
-#include "storage/lock.h"
 #include "storage/proc.h"
 #include "tcop/tcopprot.h"
-#include "utils/acl.h"
-#include "utils/fmgroids.h"
 #include "utils/guc.h"
-#include "utils/lsyscache.h"
 #include "utils/memutils.h"
-#include "utils/portal.h"
-#include "utils/rel.h"
-#include "utils/snapmgr.h"
 #include "utils/timeout.h"
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
@@ -75,12 +52,6 @@ static MyWorkerProcessSlot *my_slot = NULL;
 
 static uint32 wait_event = 0;
 
-/* Whether the extension was missing when last looked for. */
-static bool dormant = false;
-
-/* Whether an error may have left something in the session. */
-static bool dirty = false;
-
 /* When the last round began and the last error came, and what follows. */
 static TimestampTz last_round = 0;
 static TimestampTz failed_at = 0;
@@ -99,13 +70,8 @@ static char last_message[256];
 
 static void publish(void);
 static void detach(int code, Datum arg);
-static void set_state(MyWorkerProcessState state);
 static void back_off(const ErrorData *error);
 static int64 backing_off(void);
-static void override_settings(void);
-static void finish_transaction(void);
-static void await_connection(const char *database, const char *role);
-static char *obstacle(const char *database, const char *role);
 
 /*
  * Become a worker that was registered when the server started.
@@ -142,9 +108,9 @@ my_worker_attach_worker(const MyWorkerWorkerSpec *worker, const char *database,
 
 		/* failing to connect is FATAL: find out first what was missing */
 		if (failed_before)
-			await_connection(database, role);
+			my_worker_await_connection(my_slot, database, role);
 		BackgroundWorkerInitializeConnection(database, role, 0);
-		override_settings();
+		my_worker_override_settings();
 	}
 	before_shmem_exit(detach, (Datum) 0);
 	publish();
@@ -183,7 +149,7 @@ my_worker_attach_launched(const MyWorkerWorkerSpec *worker,
 
 	before_shmem_exit(detach, (Datum) 0);
 	BackgroundWorkerInitializeConnectionByOid(launch->database, launch->role, 0);
-	override_settings();
+	my_worker_override_settings();
 	publish();
 }
 
@@ -257,123 +223,6 @@ detach(int code, Datum arg)
 }
 
 /*
- * Undo what ALTER SYSTEM, DATABASE or ROLE may have set for sessions: a worker
- * has timeouts of its own, writes, and names everything with its schema.
- */
-static void
-override_settings(void)
-{
-	static const char *const overrides[][2] = {
-		{"role", "none"},
-		{"search_path", "pg_catalog, pg_temp"},
-		{"session_replication_role", "origin"},
-		{"DateStyle", "ISO, MDY"},
-		{"IntervalStyle", "postgres"},
-		{"default_transaction_isolation", "read committed"},
-		{"default_transaction_read_only", "off"},
-		{"default_transaction_deferrable", "off"},
-		{"row_security", "on"},
-		{"statement_timeout", "0"},
-		{"lock_timeout", "0"},
-		{"idle_in_transaction_session_timeout", "0"},
-#if PG_VERSION_NUM >= 170000
-		{"transaction_timeout", "0"},
-#endif
-	};
-
-	for (int i = 0; i < (int) lengthof(overrides); i++)
-		SetConfigOption(overrides[i][0], overrides[i][1],
-						PGC_SUSET, PGC_S_OVERRIDE);
-}
-
-/*
- * The last process of this worker could not connect.  Wait, connected to no
- * database, until nothing stands in the way, then end with status 1: the
- * postmaster starts the worker again, and that process connects.
- */
-static void
-await_connection(const char *database, const char *role)
-{
-	bool		told = false;
-
-	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
-	set_state(MY_WORKER_STATE_DORMANT);
-	for (bool waited = false;; waited = true)
-	{
-		char	   *reason;
-
-		ResetLatch(MyLatch);
-		my_worker_interrupts();
-
-		StartTransactionCommand();
-		reason = obstacle(database, role);
-		if (reason != NULL && !told)
-			ereport(LOG,
-					(errmsg("worker \"%s\" waits: %s",
-							MyBgworkerEntry->bgw_name, reason)));
-		CommitTransactionCommand();
-
-		/* what is not known here is tried again after one wait */
-		if (reason == NULL && waited)
-			break;
-		told = reason != NULL;
-		(void) WaitLatch(MyLatch,
-						 WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-						 Min(1000L * Max(MyBgworkerEntry->bgw_restart_time, 1), DORMANT_WAIT),
-						 PG_WAIT_EXTENSION);
-	}
-
-	LWLockAcquire(&my_worker_shared->lock, LW_EXCLUSIVE);
-	my_slot->connecting = false;
-	LWLockRelease(&my_worker_shared->lock);
-	proc_exit(1);
-}
-
-/*
- * What keeps a worker from connecting, or NULL.
- *
- * The catalogs are read without an index: a process that is connected to no
- * database can open the indexes of shared catalogs only after somebody else
- * has been connected to one since the server started.
- */
-static char *
-obstacle(const char *database, const char *role)
-{
-	char	   *reason = NULL;
-	Relation	relation;
-	SysScanDesc scan;
-	ScanKeyData key;
-	HeapTuple	tuple;
-
-	relation = table_open(DatabaseRelationId, AccessShareLock);
-	ScanKeyInit(&key, Anum_pg_database_datname, BTEqualStrategyNumber,
-				F_NAMEEQ, CStringGetDatum(database));
-	scan = systable_beginscan(relation, InvalidOid, false, NULL, 1, &key);
-	tuple = systable_getnext(scan);
-	if (!HeapTupleIsValid(tuple))
-		reason = psprintf("database \"%s\" does not exist", database);
-	else if (!((Form_pg_database) GETSTRUCT(tuple))->datallowconn)
-		reason = psprintf("database \"%s\" does not allow connections", database);
-	systable_endscan(scan);
-	table_close(relation, AccessShareLock);
-	if (reason != NULL || role == NULL)
-		return reason;
-
-	relation = table_open(AuthIdRelationId, AccessShareLock);
-	ScanKeyInit(&key, Anum_pg_authid_rolname, BTEqualStrategyNumber,
-				F_NAMEEQ, CStringGetDatum(role));
-	scan = systable_beginscan(relation, InvalidOid, false, NULL, 1, &key);
-	tuple = systable_getnext(scan);
-	if (!HeapTupleIsValid(tuple))
-		reason = psprintf("role \"%s\" does not exist", role);
-	else if (!((Form_pg_authid) GETSTRUCT(tuple))->rolcanlogin)
-		reason = psprintf("role \"%s\" is not permitted to log in", role);
-	systable_endscan(scan);
-	table_close(relation, AccessShareLock);
-	return reason;
-}
-
-/*
  * What every loop does between two steps.
  */
 void
@@ -392,8 +241,8 @@ my_worker_interrupts(void)
 /*
  * Show in the slot what this process is doing.
  */
-static void
-set_state(MyWorkerProcessState state)
+void
+my_worker_set_state(MyWorkerProcessState state)
 {
 	if (my_slot->state == state && my_slot->failures == failures)
 		return;
@@ -418,16 +267,16 @@ my_worker_ready(bool wanted)
 
 	if (shutdown_requested || !wanted)
 	{
-		set_state(MY_WORKER_STATE_PAUSED);
+		my_worker_set_state(MY_WORKER_STATE_PAUSED);
 		return false;
 	}
 	if (backing_off() > 0)
 	{
-		set_state(MY_WORKER_STATE_BACKING_OFF);
+		my_worker_set_state(MY_WORKER_STATE_BACKING_OFF);
 		return false;
 	}
 	if (my_slot->state == MY_WORKER_STATE_PAUSED)
-		set_state(MY_WORKER_STATE_IDLE);
+		my_worker_set_state(MY_WORKER_STATE_IDLE);
 	return true;
 }
 
@@ -482,7 +331,7 @@ my_worker_sleep(int64 timeout)
 			looks++;
 	}
 	else if (my_slot->state == MY_WORKER_STATE_WORKING)
-		set_state(MY_WORKER_STATE_IDLE);
+		my_worker_set_state(MY_WORKER_STATE_IDLE);
 
 	/*
 	 * The latch alone does not tell: whatever waited in a round, a lock or a
@@ -525,118 +374,6 @@ backing_off(void)
 	if (retry_at > TimestampTzPlusMilliseconds(now, LONGEST_BACKOFF))
 		retry_at = 0;
 	return retry_at > now ? TimestampDifferenceMilliseconds(now, retry_at) : 0;
-}
-
-/*
- * Start the transaction of a round.  Returns false, with no transaction open,
- * where the extension is not installed in this database.
- */
-bool
-my_worker_begin(void)
-{
-	Oid			extension;
-
-	SetCurrentStatementStartTimestamp();
-	pgstat_report_activity(STATE_RUNNING, me->activity);
-	debug_query_string = me->activity;
-	if (dirty)
-	{
-		/* in a transaction before: this one's mode is set as it starts */
-		StartTransactionCommand();
-		my_worker_reset_session();
-		CommitTransactionCommand();
-		dirty = false;
-	}
-	StartTransactionCommand();
-
-	/*
-	 * Take the lock that DROP EXTENSION takes first, then look again: who
-	 * touches the tables before deadlocks with it.
-	 */
-	extension = get_extension_oid("my_worker", true);
-	if (OidIsValid(extension))
-	{
-		LockDatabaseObject(ExtensionRelationId, extension, 0, AccessShareLock);
-		if (get_extension_oid("my_worker", true) == extension)
-		{
-			dormant = false;
-			set_state(MY_WORKER_STATE_WORKING);
-			SPI_connect();
-			PushActiveSnapshot(GetTransactionSnapshot());
-			return true;
-		}
-	}
-
-	if (!dormant)
-		ereport(LOG,
-				(errmsg("worker \"%s\" waits for extension \"%s\" in database \"%s\"",
-						MyBgworkerEntry->bgw_name, "my_worker",
-						get_database_name(MyDatabaseId)),
-				 errhint("Run CREATE EXTENSION %s there.", "my_worker"),
-				 errhidestmt(true)));
-	dormant = true;
-	CommitTransactionCommand();
-	finish_transaction();
-	set_state(MY_WORKER_STATE_DORMANT);
-	return false;
-}
-
-/*
- * Check deferred constraints now: at commit one of them would fail outside
- * the subtransaction and the timeout of what has broken it.
- */
-void
-my_worker_check_constraints(void)
-{
-	ConstraintsSetStmt *statement = makeNode(ConstraintsSetStmt);
-
-	statement->constraints = NIL;
-	statement->deferred = false;
-	AfterTriggerSetState(statement);
-}
-
-/*
- * Undo what the user's code may have left in the session, as DISCARD ALL
- * would, plans apart: the next round must not find another role, setting,
- * temporary table, cursor, prepared statement or advisory lock.  Locks for the
- * transaction stay until it ends.
- */
-void
-my_worker_reset_session(void)
-{
-	PortalHashTableDeleteAll();
-	SetPGVariable("session_authorization", NIL, false);
-	ResetAllOptions();
-	DropAllPreparedStatements();
-	Async_UnlistenAll();
-	LockReleaseSession(USER_LOCKMETHOD);
-	ResetTempTableNamespace();
-}
-
-/*
- * Commit the transaction of a round.
- */
-void
-my_worker_commit(void)
-{
-	PopActiveSnapshot();
-	SPI_finish();
-	CommitTransactionCommand();
-	finish_transaction();
-}
-
-/*
- * Tell the statistics what the transaction did, or autovacuum never hears of
- * it, and leave the context that the commit has left us in (up to 17 that is
- * TopMemoryContext).
- */
-static void
-finish_transaction(void)
-{
-	MemoryContextSwitchTo(my_worker_loop_context);
-	debug_query_string = NULL;
-	pgstat_report_stat(true);
-	pgstat_report_activity(STATE_IDLE, NULL);
 }
 
 /*
@@ -688,9 +425,8 @@ my_worker_recover(void)
 	{
 		pgstat_report_stat(true);
 		pgstat_report_activity(STATE_IDLE, NULL);
-		dirty = true;
 	}
-	set_state(retry_at != 0 ? MY_WORKER_STATE_BACKING_OFF : MY_WORKER_STATE_IDLE);
+	my_worker_set_state(retry_at != 0 ? MY_WORKER_STATE_BACKING_OFF : MY_WORKER_STATE_IDLE);
 	RESUME_INTERRUPTS();
 }
 
@@ -787,33 +523,4 @@ my_worker_set_text(char *field, Size size, const char *text)
 		length = pg_mbcliplen(text, (int) length, (int) size - 1);
 	memcpy(field, text, length);
 	field[length] = '\0';
-}
-
-/*
- * Look a function up by its name and the exact types of its arguments, check
- * that this role may execute it, and make it ready to be called.
- */
-void
-my_worker_find_function(FmgrInfo *function, List *name, int nargs,
-						const Oid *types, MemoryContext context)
-{
-	Oid			oid = LookupFuncName(name, nargs, types, false);
-	AclResult	allowed;
-
-#if PG_VERSION_NUM >= 160000
-	allowed = object_aclcheck(ProcedureRelationId, oid, GetUserId(), ACL_EXECUTE);
-#else
-	allowed = pg_proc_aclcheck(oid, GetUserId(), ACL_EXECUTE);
-#endif
-	if (allowed != ACLCHECK_OK)
-		aclcheck_error(allowed, OBJECT_FUNCTION, get_func_name(oid));
-	InvokeFunctionExecuteHook(oid);
-
-	if (get_func_prokind(oid) != PROKIND_FUNCTION || get_func_retset(oid))
-		ereport(ERROR,
-				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("a worker can't call \"%s\"", get_func_name(oid)),
-				 errdetail("It is a procedure, an aggregate, a window function, or returns a set."),
-				 errhint("Let the worker run it by an SQL statement.")));
-	fmgr_info_cxt(oid, function, context);
 }

@@ -181,6 +181,8 @@ extern void my_worker_wake(int first, int count);
 /* statements that want a database for themselves */
 extern void my_worker_init_database_hook(void);
 extern void my_worker_wait_while_held(void);
+extern void my_worker_await_connection(MyWorkerProcessSlot *slot, const char *database,
+									   const char *role);
 
 /* the life cycle of a worker */
 extern MemoryContext my_worker_loop_context;
@@ -189,22 +191,26 @@ extern void my_worker_attach_worker(const MyWorkerWorkerSpec *worker, const char
 									const char *role);
 extern void my_worker_attach_launched(const MyWorkerWorkerSpec *worker,
 									  const MyWorkerLaunch *launch);
+extern void my_worker_set_state(MyWorkerProcessState state);
 extern void my_worker_interrupts(void);
 extern bool my_worker_ready(bool wanted);
 extern bool my_worker_due(int64 every);
 extern int64 my_worker_remaining(int64 every);
 extern void my_worker_sleep(int64 timeout);
 extern void my_worker_listen(void);
-extern bool my_worker_begin(void);
-extern void my_worker_check_constraints(void);
-extern void my_worker_reset_session(void);
-extern void my_worker_commit(void);
 extern void my_worker_succeeded(void);
 extern void my_worker_recover(void);
 extern const char *my_worker_last_error(void);
 extern bool my_worker_describe_round(char *text, Size size, int done, int failed,
 									 int retried, const char *error);
 extern void my_worker_set_text(char *field, Size size, const char *text);
+
+/* its session: settings, transactions, and what is undone after them */
+extern void my_worker_override_settings(void);
+extern bool my_worker_begin(const MyWorkerWorkerSpec *worker);
+extern void my_worker_commit(void);
+extern void my_worker_check_constraints(void);
+extern void my_worker_reset_session(void);
 extern void my_worker_find_function(FmgrInfo *function, List *name,
 									int nargs, const Oid *types,
 									MemoryContext context);

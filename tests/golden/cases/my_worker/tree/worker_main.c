@@ -104,7 +104,7 @@ work(void)
 	MyWorkerJobBatch *batch;
 
 	MemoryContextReset(my_worker_loop_context);
-	if (!my_worker_begin())
+	if (!my_worker_begin(&worker))
 		return false;
 	my_worker_promote(&my_worker_my_queue_queue);
 	batch = my_worker_claim(&my_worker_my_queue_queue, limit);

@@ -164,7 +164,7 @@ work(const MyWorkerTaskLaunch *launch)
 	int			timeout = 0;
 
 	MemoryContextReset(my_worker_loop_context);
-	if (!my_worker_begin())
+	if (!my_worker_begin(&worker))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("extension \"%s\" is not installed in this database", "my_worker")));

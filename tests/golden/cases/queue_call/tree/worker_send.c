@@ -106,7 +106,7 @@ work(void)
 	MailerJobBatch *batch;
 
 	MemoryContextReset(mailer_loop_context);
-	if (!mailer_begin())
+	if (!mailer_begin(&worker))
 		return false;
 	mailer_promote(&mailer_outbox_queue);
 	batch = mailer_claim(&mailer_outbox_queue, limit);

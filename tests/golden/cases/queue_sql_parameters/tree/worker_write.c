@@ -152,7 +152,7 @@ work(void)
 	BillingJobBatch *batch;
 
 	MemoryContextReset(billing_loop_context);
-	if (!billing_begin())
+	if (!billing_begin(&worker))
 		return false;
 	billing_promote(&billing_bill_queue);
 	batch = billing_claim(&billing_bill_queue, limit);

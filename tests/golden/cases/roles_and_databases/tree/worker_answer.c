@@ -97,7 +97,7 @@ work(void)
 	OfficeJobBatch *batch;
 
 	MemoryContextReset(office_loop_context);
-	if (!office_begin())
+	if (!office_begin(&worker))
 		return false;
 	office_promote(&office_letters_queue);
 	batch = office_claim(&office_letters_queue, limit);

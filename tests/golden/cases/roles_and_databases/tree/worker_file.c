@@ -102,7 +102,7 @@ work(void)
 	int			timeout = 0;
 
 	MemoryContextReset(office_loop_context);
-	if (!office_begin())
+	if (!office_begin(&worker))
 		return;
 	in_round = true;
 	if (timeout > 0)

@@ -114,26 +114,32 @@ extern void knobs_wake(int first, int count);
 /* statements that want a database for themselves */
 extern void knobs_init_database_hook(void);
 extern void knobs_wait_while_held(void);
+extern void knobs_await_connection(KnobsProcessSlot *slot, const char *database,
+								   const char *role);
 
 /* the life cycle of a worker */
 extern MemoryContext knobs_loop_context;
 
 extern void knobs_attach_worker(const KnobsWorkerSpec *worker, const char *database,
 								const char *role);
+extern void knobs_set_state(KnobsProcessState state);
 extern void knobs_interrupts(void);
 extern bool knobs_ready(bool wanted);
 extern bool knobs_due(int64 every);
 extern int64 knobs_remaining(int64 every);
 extern void knobs_sleep(int64 timeout);
 extern void knobs_listen(void);
-extern bool knobs_begin(void);
-extern void knobs_check_constraints(void);
-extern void knobs_reset_session(void);
-extern void knobs_commit(void);
 extern void knobs_succeeded(void);
 extern void knobs_recover(void);
 extern const char *knobs_last_error(void);
 extern void knobs_set_text(char *field, Size size, const char *text);
+
+/* its session: settings, transactions, and what is undone after them */
+extern void knobs_override_settings(void);
+extern bool knobs_begin(const KnobsWorkerSpec *worker);
+extern void knobs_commit(void);
+extern void knobs_check_constraints(void);
+extern void knobs_reset_session(void);
 
 /* entry points, which the postmaster finds by name */
 #if PG_VERSION_NUM >= 180000

@@ -134,28 +134,34 @@ extern void meter_wake(int first, int count);
 /* statements that want a database for themselves */
 extern void meter_init_database_hook(void);
 extern void meter_wait_while_held(void);
+extern void meter_await_connection(MeterProcessSlot *slot, const char *database,
+								   const char *role);
 
 /* the life cycle of a worker */
 extern MemoryContext meter_loop_context;
 
 extern void meter_attach_worker(const MeterWorkerSpec *worker, const char *database,
 								const char *role);
+extern void meter_set_state(MeterProcessState state);
 extern void meter_interrupts(void);
 extern bool meter_ready(bool wanted);
 extern bool meter_due(int64 every);
 extern int64 meter_remaining(int64 every);
 extern void meter_sleep(int64 timeout);
 extern void meter_listen(void);
-extern bool meter_begin(void);
-extern void meter_check_constraints(void);
-extern void meter_reset_session(void);
-extern void meter_commit(void);
 extern void meter_succeeded(void);
 extern void meter_recover(void);
 extern const char *meter_last_error(void);
 extern bool meter_describe_round(char *text, Size size, int done, int failed,
 								 int retried, const char *error);
 extern void meter_set_text(char *field, Size size, const char *text);
+
+/* its session: settings, transactions, and what is undone after them */
+extern void meter_override_settings(void);
+extern bool meter_begin(const MeterWorkerSpec *worker);
+extern void meter_commit(void);
+extern void meter_check_constraints(void);
+extern void meter_reset_session(void);
 extern void meter_find_function(FmgrInfo *function, List *name,
 								int nargs, const Oid *types,
 								MemoryContext context);

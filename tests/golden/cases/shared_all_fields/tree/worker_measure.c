@@ -92,7 +92,7 @@ work(void)
 	int			timeout = 0;
 
 	MemoryContextReset(meter_loop_context);
-	if (!meter_begin())
+	if (!meter_begin(&worker))
 		return;
 	in_round = true;
 	if (timeout > 0)

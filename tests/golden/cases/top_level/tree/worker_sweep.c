@@ -150,7 +150,7 @@ work(const BroomSweepLaunch *launch)
 	MemoryContextReset(broom_loop_context);
 
 	/* only learns what the statement, which stands alone, needs to know */
-	if (!broom_begin())
+	if (!broom_begin(&worker))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("extension \"%s\" is not installed in this database", "broom")));

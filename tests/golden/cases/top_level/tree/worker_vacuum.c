@@ -73,7 +73,7 @@ work(void)
 	MemoryContextReset(broom_loop_context);
 
 	/* only learns what the statement, which stands alone, needs to know */
-	if (!broom_begin())
+	if (!broom_begin(&worker))
 		return;
 	broom_commit();
 
