@@ -136,16 +136,18 @@ def delay(value: DelayIR) -> CText:
     """Milliseconds, wide enough for a setting in minutes."""
     if not value.variable:
         return integer(value.value)
+    if value.real:
+        return CText(f"(int64) Min({ident(value.variable)} * {value.value}.0, (double) INT_MAX)")
     if value.value == 1:
         return ident(value.variable)
-    return CText(f"(int64) ({ident(value.variable)} * {value.value}.0)")
+    return CText(f"(int64) {ident(value.variable)} * {value.value}")
 
 
 def timeout(worker: WorkerIR) -> CText:
     """Milliseconds for enable_timeout_after(); 0 for none."""
     if worker.timeout is None:
         return CText("0")
-    if worker.timeout.variable and worker.timeout.value != 1:
+    if worker.timeout.variable and (worker.timeout.real or worker.timeout.value != 1):
         return CText(f"(int) Min({delay(worker.timeout)}, (int64) INT_MAX)")
     return delay(worker.timeout)
 

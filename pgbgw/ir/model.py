@@ -59,10 +59,14 @@ class AmountIR:
 
 @dataclass(frozen=True, slots=True)
 class DelayIR:
-    """A length of time in milliseconds: a constant, or a setting's variable times ``value``."""
+    """A length of time in milliseconds: a constant, or a setting's variable times ``value``.
+
+    ``real`` tells that the variable is a double, which may be larger than any integer.
+    """
 
     value: int
     variable: str | None = None
+    real: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -302,7 +302,7 @@ class _Lowering:
     def delay(self, value: Duration | IntSetting | RealSetting) -> DelayIR:
         if isinstance(value, Duration):
             return DelayIR(max(1, value.us // 1_000))
-        return DelayIR(_UNIT_MS[value.unit or "ms"], self.variable(value))
+        return DelayIR(_UNIT_MS[value.unit or "ms"], self.variable(value), isinstance(value, RealSetting))
 
 
 def _count(worker: Worker) -> int | IntSetting:

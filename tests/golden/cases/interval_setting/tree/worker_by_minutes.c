@@ -55,9 +55,9 @@ clock_by_minutes_main(Datum main_arg)
 	{
 		clock_listen();
 		clock_interrupts();
-		if (clock_ready(clock_paused) && clock_due((int64) (clock_pace * 60000.0)))
+		if (clock_ready(clock_paused) && clock_due((int64) Min(clock_pace * 60000.0, (double) INT_MAX)))
 			work();
-		clock_sleep(clock_remaining((int64) (clock_pace * 60000.0)));
+		clock_sleep(clock_remaining((int64) Min(clock_pace * 60000.0, (double) INT_MAX)));
 	}
 }
 
@@ -108,7 +108,7 @@ run(void)
 static void
 work(void)
 {
-	int			timeout = (int) Min((int64) (clock_most * 60000.0), (int64) INT_MAX);
+	int			timeout = (int) Min((int64) clock_most * 60000, (int64) INT_MAX);
 
 	MemoryContextReset(clock_loop_context);
 	if (!clock_begin(&worker))

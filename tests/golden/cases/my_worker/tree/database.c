@@ -15,6 +15,7 @@
 #include "access/genam.h"
 #include "access/table.h"
 #include "access/xact.h"
+#include "access/xlog.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_database.h"
 #include "commands/dbcommands.h"
@@ -27,6 +28,7 @@
 #include "utils/acl.h"
 #include "utils/fmgroids.h"
 #include "utils/rel.h"
+#include "utils/syscache.h"
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
 
@@ -46,7 +48,8 @@ static void process_utility(PlannedStmt *pstmt, const char *queryString,
 							DestReceiver *dest, QueryCompletion *qc);
 static const char *wanted_alone(Node *statement);
 static const char *option(List *options, const char *name);
-static bool may_have_alone(Oid database);
+static bool may_succeed(Node *statement, Oid database);
+static bool may_create_databases(void);
 static void clear_database(Oid database);
 static void release_hold(int code, Datum arg);
 static char *obstacle(const char *database, const char *role);
@@ -74,12 +77,11 @@ process_utility(PlannedStmt *pstmt, const char *queryString,
 	const char *name = wanted_alone(pstmt->utilityStmt);
 	Oid			database = InvalidOid;
 
-	if (name != NULL && context == PROCESS_UTILITY_TOPLEVEL &&
-		my_worker_shared != NULL)
+	if (name != NULL && context != PROCESS_UTILITY_SUBCOMMAND)
 		database = get_database_oid(name, true);
 
-	/* who may not do it anyway must not be able to stop workers by trying */
-	if (!OidIsValid(database) || !may_have_alone(database))
+	/* what can't succeed must not stop workers by being tried */
+	if (!OidIsValid(database) || !may_succeed(pstmt->utilityStmt, database))
 	{
 		prev_process_utility(pstmt, queryString, readOnlyTree, context,
 							 params, queryEnv, dest, qc);
@@ -148,14 +150,46 @@ option(List *options, const char *name)
 	return NULL;
 }
 
+/*
+ * Whether nothing speaks against a statement but sessions in its database.
+ */
 static bool
-may_have_alone(Oid database)
+may_succeed(Node *statement, Oid database)
 {
+	bool		owner;
+
+	if (RecoveryInProgress())
+		return false;
+	if (database == MyDatabaseId && !IsA(statement, CreatedbStmt))
+		return false;
+	if (IsTransactionBlock() && !IsA(statement, RenameStmt))
+		return false;
+	if ((IsA(statement, CreatedbStmt) || IsA(statement, RenameStmt)) &&
+		!may_create_databases())
+		return false;
 #if PG_VERSION_NUM >= 160000
-	return object_ownercheck(DatabaseRelationId, database, GetUserId());
+	owner = object_ownercheck(DatabaseRelationId, database, GetUserId());
 #else
-	return pg_database_ownercheck(database, GetUserId());
+	owner = pg_database_ownercheck(database, GetUserId());
 #endif
+	return owner;
+}
+
+static bool
+may_create_databases(void)
+{
+	HeapTuple	tuple;
+	bool		may = false;
+
+	if (superuser())
+		return true;
+	tuple = SearchSysCache1(AUTHOID, ObjectIdGetDatum(GetUserId()));
+	if (HeapTupleIsValid(tuple))
+	{
+		may = ((Form_pg_authid) GETSTRUCT(tuple))->rolcreatedb;
+		ReleaseSysCache(tuple);
+	}
+	return may;
 }
 
 /*
@@ -177,7 +211,9 @@ clear_database(Oid database)
 		{
 			MyWorkerProcessSlot *slot = &my_worker_shared->slots[i];
 
-			if (slot->pid == 0 || slot->database != database || !slot->returns)
+			/* a worker that runs the statement itself does not count */
+			if (slot->pid == 0 || slot->pid == MyProcPid ||
+				slot->database != database || !slot->returns)
 				continue;
 			left++;
 			kill(slot->pid, SIGTERM);

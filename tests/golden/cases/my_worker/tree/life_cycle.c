@@ -17,6 +17,7 @@
 #include "postmaster/interrupt.h"
 #include "storage/condition_variable.h"
 #include "storage/ipc.h"
+#include "storage/lock.h"
 #include "storage/proc.h"
 #include "tcop/tcopprot.h"
 #include "utils/guc.h"
@@ -59,6 +60,9 @@ static TimestampTz retry_at = 0;
 
 /* Whether a wake-up cuts the wait for retry_at short. */
 static bool retry_when_woken = false;
+
+/* Whether the extension was missing when the last round looked for it. */
+static bool dormant = false;
 
 /* How often a dormant worker has looked since it was woken. */
 static int	looks = 0;
@@ -110,6 +114,15 @@ my_worker_attach_worker(const MyWorkerWorkerSpec *worker, const char *database,
 		if (failed_before)
 			my_worker_await_connection(my_slot, database, role);
 		BackgroundWorkerInitializeConnection(database, role, 0);
+		if (role == NULL)
+		{
+			/* no role was set, so there would be none to go back to */
+			StartTransactionCommand();
+			SetConfigOption("session_authorization",
+							GetUserNameFromId(GetSessionUserId(), false),
+							PGC_BACKEND, PGC_S_OVERRIDE);
+			CommitTransactionCommand();
+		}
 		my_worker_override_settings();
 	}
 	before_shmem_exit(detach, (Datum) 0);
@@ -159,6 +172,8 @@ my_worker_attach_launched(const MyWorkerWorkerSpec *worker,
 static void
 publish(void)
 {
+	bool		held;
+
 	if (me->connected)
 		pgstat_report_appname(MyBgworkerEntry->bgw_name);
 #if PG_VERSION_NUM >= 170000
@@ -180,6 +195,7 @@ publish(void)
 	my_slot->failures = 0;
 	my_slot->connecting = false;
 	my_slot->returns = MyBgworkerEntry->bgw_restart_time != BGW_NEVER_RESTART;
+	held = me->connected && my_slot->returns && my_worker_shared->holds > 0;
 	if (me->alive != 0)
 		(*(int64 *) ((char *) my_worker_shared + me->alive))++;
 	if (my_slot->running)
@@ -189,6 +205,10 @@ publish(void)
 			SetLatch(my_slot->starter_latch);
 	}
 	LWLockRelease(&my_worker_shared->lock);
+
+	/* it connected while somebody began to want a database alone */
+	if (held)
+		proc_exit(1);
 
 	ereport(LOG,
 			(errmsg("worker \"%s\" started", MyBgworkerEntry->bgw_name)));
@@ -244,6 +264,10 @@ my_worker_interrupts(void)
 void
 my_worker_set_state(MyWorkerProcessState state)
 {
+	/* this outlasts a pause, or a cancel, which show another state */
+	if (state == MY_WORKER_STATE_DORMANT || state == MY_WORKER_STATE_WORKING)
+		dormant = state == MY_WORKER_STATE_DORMANT;
+
 	if (my_slot->state == state && my_slot->failures == failures)
 		return;
 	LWLockAcquire(&my_worker_shared->lock, LW_EXCLUSIVE);
@@ -288,7 +312,7 @@ bool
 my_worker_due(int64 every)
 {
 	/* a round that found no extension does not count: try at each wake-up */
-	if (my_slot->state != MY_WORKER_STATE_DORMANT && my_worker_remaining(every) > 0)
+	if (!dormant && my_worker_remaining(every) > 0)
 		return false;
 	last_round = GetCurrentTimestamp();
 	return true;
@@ -303,7 +327,7 @@ my_worker_remaining(int64 every)
 	TimestampTz now = GetCurrentTimestamp();
 
 	/* a worker that stands still is woken by what lets it go on */
-	if (my_slot->state == MY_WORKER_STATE_PAUSED || my_slot->state == MY_WORKER_STATE_DORMANT)
+	if (dormant || my_slot->state == MY_WORKER_STATE_PAUSED)
 		return every;
 	/* a clock that was set back must not stop the worker */
 	if (last_round == 0 || now < last_round)
@@ -322,7 +346,7 @@ my_worker_sleep(int64 timeout)
 
 	if (pause > 0)
 		timeout = pause;
-	else if (my_slot->state == MY_WORKER_STATE_DORMANT)
+	else if (dormant)
 	{
 		int64		wait = Min(WOKEN_WAIT << looks, DORMANT_WAIT);
 
@@ -415,6 +439,8 @@ my_worker_recover(void)
 
 	debug_query_string = NULL;
 	AbortCurrentTransaction();
+	/* those for the session outlast a transaction */
+	LockReleaseSession(USER_LOCKMETHOD);
 	LWLockReleaseAll();
 	ConditionVariableCancelSleep();
 	pgstat_report_wait_end();
@@ -452,7 +478,6 @@ back_off(const ErrorData *error)
 		strncmp(message, last_message, strlen(last_message)) == 0;
 	failures++;
 	failed_at = GetCurrentTimestamp();
-	last_round = 0;
 	last_sqlerrcode = error->sqlerrcode;
 	my_worker_set_text(last_message, sizeof(last_message), message);
 
@@ -460,6 +485,11 @@ back_off(const ErrorData *error)
 	if (!repeats || (failures & (failures - 1)) == 0)
 		EmitErrorReport();
 
+	/* whoever cancels a round, or lets it time out, does not want it again */
+	if (error->sqlerrcode == ERRCODE_QUERY_CANCELED)
+		return;
+
+	last_round = 0;
 	delay = Min(1000L << Min(failures - 1, 6), LONGEST_BACKOFF);
 	retry_when_woken = false;
 	switch (error->sqlerrcode)

@@ -38,6 +38,9 @@
 /* How many waiting jobs one transaction makes runnable. */
 #define PROMOTE_LIMIT	1000
 
+/* How long what others do to the table of waiting jobs may go unseen, ms. */
+#define LOOK_WAIT		60000
+
 /* How long a due job that somebody else has locked is left alone, ms. */
 #define LOCKED_WAIT		1000
 
@@ -109,21 +112,29 @@ my_worker_promote(const MyWorkerQueue *queue)
 	Datum		limit = Int64GetDatum(PROMOTE_LIMIT);
 	Oid			type = INT8OID;
 	TimestampTz now = GetCurrentTransactionStartTimestamp();
+	TimestampTz due;
+	TimestampTz latest = TimestampTzPlusMilliseconds(now, LOOK_WAIT);
 
-	if (now < next_due)
+	/* not before the next is due, unless the clock was set back */
+	if (now < next_due && next_due <= latest)
 		return;
 
 	/* look first: even an INSERT of no rows would wake this worker again */
-	next_due = first_due(queue);
-	if (now < next_due)
-		return;
-	execute(&promote_plan, queue->promote, SPI_OK_INSERT, 1, &type, &limit, NULL);
-	if (SPI_processed == PROMOTE_LIMIT)
-		return;
+	due = first_due(queue);
+	if (due <= now)
+	{
+		execute(&promote_plan, queue->promote, SPI_OK_INSERT, 1, &type, &limit, NULL);
+		if (SPI_processed == PROMOTE_LIMIT)
+			return;
 
-	/* what is still due then, somebody else has locked */
-	next_due = Max(first_due(queue),
-				   TimestampTzPlusMilliseconds(now, LOCKED_WAIT));
+		/* what is still due then, somebody else has locked */
+		due = first_due(queue);
+		if (due <= now)
+			due = TimestampTzPlusMilliseconds(now, LOCKED_WAIT);
+	}
+
+	/* others add to the table as well, and change it */
+	next_due = Min(due, latest);
 }
 
 /*
@@ -142,8 +153,8 @@ first_due(const MyWorkerQueue *queue)
 }
 
 /*
- * How long to wait, in milliseconds: the given time, or until a job is due.
- * Afterwards the table is looked at again, since others add to it as well.
+ * How long to wait, in milliseconds: the given time, or until a waiting job is
+ * due or to be looked for.
  */
 int64
 my_worker_until_due(int64 timeout)
@@ -153,11 +164,6 @@ my_worker_until_due(int64 timeout)
 	/* nothing has looked yet */
 	if (next_due == 0)
 		return timeout;
-	if (TIMESTAMP_IS_NOEND(next_due))
-	{
-		next_due = 0;
-		return timeout;
-	}
 	until = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), next_due);
 	/* told once: a worker that may not promote must not spin */
 	if (until <= 0)

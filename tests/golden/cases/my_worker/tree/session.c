@@ -59,6 +59,9 @@ my_worker_override_settings(void)
 		{"default_transaction_read_only", "off"},
 		{"default_transaction_deferrable", "off"},
 		{"row_security", "on"},
+#if PG_VERSION_NUM < 190000
+		{"standard_conforming_strings", "on"},
+#endif
 		{"statement_timeout", "0"},
 		{"lock_timeout", "0"},
 		{"idle_in_transaction_session_timeout", "0"},
@@ -154,7 +157,10 @@ my_worker_reset_session(void)
 	DropAllPreparedStatements();
 	Async_UnlistenAll();
 	LockReleaseSession(USER_LOCKMETHOD);
+	/* dropping reads catalogs, whose rows may be toasted */
+	PushActiveSnapshot(GetTransactionSnapshot());
 	ResetTempTableNamespace();
+	PopActiveSnapshot();
 }
 
 /*

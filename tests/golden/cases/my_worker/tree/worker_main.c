@@ -54,7 +54,7 @@ my_worker_main_main(Datum main_arg)
 		my_worker_interrupts();
 		while (my_worker_ready(my_worker_enabled) && work())
 			my_worker_interrupts();
-		my_worker_sleep(my_worker_until_due((int64) (my_worker_naptime * 1000.0)));
+		my_worker_sleep(my_worker_until_due((int64) my_worker_naptime * 1000));
 	}
 }
 

@@ -158,7 +158,7 @@ work(void)
 	batch = billing_claim(&billing_bill_queue, limit);
 	if (batch->njobs > 0)
 	{
-		billing_run_jobs(batch, prepare, run, (int) Min((int64) (billing_limit_seconds * 1000.0), (int64) INT_MAX));
+		billing_run_jobs(batch, prepare, run, (int) Min((int64) billing_limit_seconds * 1000, (int64) INT_MAX));
 		billing_reset_session();
 		billing_settle(batch);
 	}
