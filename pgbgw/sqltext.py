@@ -37,6 +37,7 @@ KeywordKind = Literal["unreserved", "col_name", "type_func_name", "reserved"]
 _MAX_CHARACTERS = 65_536
 _MAX_TOKENS = 10_000
 
+_OFTEN_MISSING = {"DELETE": "FROM", "INSERT": "INTO", "MERGE": "INTO", "UPDATE": "SET"}
 _PLACEHOLDER_HINT = "Write a parameter as a colon and its name, as in :id."
 _VALUE_HINT = (
     "A parameter stands for a value, not for a name or a keyword; a type follows two colons, as in :id::bigint."
@@ -277,13 +278,19 @@ def _hint(text: str, offset: int, tokens: Sequence[parser.Token]) -> str | None:
         return _PLACEHOLDER_HINT
     if re.match(r":[^\W\d]", rest):
         return _VALUE_HINT
+    if re.match(":=", rest):
+        return 'Write "=": only PL/pgSQL and arguments by name have ":=".'
     if rest.startswith(":") or text[max(offset - 1, 0) : offset] == ":":
         return _PLACEHOLDER_HINT
     return None
 
 
 def _did_you_mean(sql: str, position: int) -> str | None:
-    """A keyword that, put in the place of the offending word or the one before it, leads the parser further."""
+    """A keyword that, put in the place of the offending word or the one before it, leads the parser further.
+
+    A keyword before the error is no slip, nor is a reserved word anywhere. Where none leads to the end, a keyword that
+    was left out is tried as well.
+    """
     try:
         words = [token for token in parser.scan(sql) if re.fullmatch(r"[A-Za-z_]{3,}", written(sql, token))]
     except parser.ParseError:
@@ -292,12 +299,31 @@ def _did_you_mean(sql: str, position: int) -> str | None:
     best: tuple[float, str] | None = None
     for token in reversed(suspects):
         word = written(sql, token)
+        if keyword_kind(word) == "reserved" or (token.start < position and keyword_kind(word)):
+            continue
         for candidate in difflib.get_close_matches(word.lower(), sorted(_KEYWORDS.keys() - {word.lower()}), n=5):
             reached = _reaches(f"{sql[: token.start]}{candidate}{sql[token.end + 1 :]}") - len(candidate) + len(word)
             if reached > (best[0] if best else position):
                 instead = "" if token.start == position else f" instead of {word}"
                 best = reached, f"Did you mean {candidate.upper()}{instead}?"
-    return best[1] if best else None
+    if best is None or best[0] < float("inf"):
+        return _left_out(sql, position, words) or (best[1] if best else None)
+    return best[1]
+
+
+def _left_out(sql: str, position: int, words: Sequence[parser.Token]) -> str | None:
+    """The keyword that belongs to the verb, if all parses with it at the error or, after an UPDATE, a word earlier."""
+    before = [written(sql, token).upper() for token in words if token.start < position]
+    keyword = next((_OFTEN_MISSING[word] for word in reversed(before) if word in _OFTEN_MISSING), None)
+    if keyword is None:
+        return None
+    # The column of UPDATE t a = 1 is taken for an alias, and what comes after it for the fault.
+    earlier = re.search(r"[\w.]+\s*\Z", sql[:position]) if keyword == "SET" else None
+    for place in (position, earlier.start() if earlier else position):
+        if _reaches(f"{sql[:place]} {keyword} {sql[place:]}") == float("inf"):
+            following = re.match(r'[\w."]+', sql[place:])
+            return f'Write {keyword} before "{following[0]}".' if following else f"Write {keyword} there."
+    return None
 
 
 def _reaches(sql: str) -> float:

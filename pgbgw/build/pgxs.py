@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import json
 import os
 import re
@@ -30,7 +31,17 @@ MANIFEST = ".pgbgw-manifest.json"
 # What make leaves in a tree: products, dependency files, and the output of make installcheck.
 _DERIVED_SUFFIXES = frozenset({".o", ".so", ".dylib", ".bc"})
 _DERIVED_NAMES = frozenset(
-    {".deps", "results", "log", "output_iso", "tmp_check", "tmp_check_iso", "regression.diffs", "regression.out"}
+    {
+        ".built-for",
+        ".deps",
+        "results",
+        "log",
+        "output_iso",
+        "tmp_check",
+        "tmp_check_iso",
+        "regression.diffs",
+        "regression.out",
+    }
 )
 
 _ERROR = re.compile(r"^(?P<path>[^\s:][^:]*):(?P<line>\d+):(?:(?P<column>\d+):)? (?:fatal )?error: (?P<text>.*)$")
@@ -205,11 +216,16 @@ def _swap(staging: Path, target: Path, previous: Path) -> None:
 
 def _refuse_foreign(target: Path) -> None:
     """Refuse to replace what we did not write, and what was changed after we wrote it."""
-    if not target.exists():
-        return
-    if not target.is_dir():
-        raise TreeRefused(f'"{target}" is not a folder', hint="Name a folder for the emitted tree.")
-    foreign = sorted(_foreign_files(target))
+    try:
+        if not _is_there(target):
+            return
+        if not target.is_dir():
+            raise TreeRefused(f'"{target}" is not a folder', hint="Name a folder for the emitted tree.")
+        foreign = sorted(_foreign_files(target))
+    except OSError as error:
+        raise TreeRefused(
+            f'could not look at "{target}"', detail=f"{error}.", hint="Name a folder that you may read and write."
+        ) from error
     if foreign:
         shown = ", ".join(f'"{name}"' for name in foreign[:3]) + (", ..." if len(foreign) > 3 else "")
         raise TreeRefused(
@@ -219,14 +235,27 @@ def _refuse_foreign(target: Path) -> None:
         )
 
 
+def _is_there(target: Path) -> bool:
+    """As exists(), which may take what can't be looked at for missing; here that is an OSError."""
+    try:
+        target.stat()
+    except FileNotFoundError:
+        return False
+    return True
+
+
 def _foreign_files(target: Path) -> Iterator[str]:
     known = _manifest_files(target)
+    if known is None:
+        # Not of ours: one entry is enough to tell, and the folder may be as large as a disk, or change meanwhile.
+        yield from itertools.islice((path.name for path in target.iterdir()), 1)
+        return
     for path in target.rglob("*"):
         name = path.relative_to(target)
-        if path.is_dir() or (name == Path(MANIFEST) and known is not None):
+        if path.is_dir() or name == Path(MANIFEST):
             continue
         derived = path.suffix in _DERIVED_SUFFIXES or name.parts[0] in _DERIVED_NAMES
-        if known is None or (not derived and known.get(name.as_posix()) != _digest(path.read_bytes())):
+        if not derived and known.get(name.as_posix()) != _digest(path.read_bytes()):
             yield name.as_posix()
 
 

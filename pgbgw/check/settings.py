@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pgbgw.check.target import Rule, Target
-from pgbgw.check.uses import Use, uses
+from pgbgw.check.uses import Use, run_of, uses
 from pgbgw.declare.extension import Extension
 from pgbgw.declare.places import argument
 from pgbgw.declare.settings import IntSetting, RealSetting, Setting, StringSetting
+from pgbgw.declare.sql import Sql
 from pgbgw.diagnostics import Diagnostic
 from pgbgw.origin import Origin
 
@@ -129,7 +130,9 @@ def _plain(value: float) -> str:
 
 
 def unused(extension: Extension, target: Target) -> Iterator[Diagnostic]:
-    """BGW312: a setting that no worker reads."""
+    """BGW312: a setting that no worker reads; not told while SQL that may read it does not parse."""
+    if any(isinstance(run, Sql) and run.parsed is None for run in map(run_of, extension.workers)):
+        return
     used = {use.setting for use in uses(extension)}
     for setting in extension.settings:
         if setting not in used:

@@ -27,7 +27,7 @@ def connect(dbname: str | None, commands: tuple[str, ...]) -> None:
     """
     cluster = the_cluster(running=True)
     latest = Project(Path.cwd()).latest
-    database = dbname or next(iter(latest.databases if latest else ()), "postgres")
+    database = dbname or next(iter(latest.serves if latest else ()), "postgres")
     command = cluster.psql_command(database)
     for statement in commands:
         command += ["-c", statement]

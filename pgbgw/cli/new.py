@@ -91,7 +91,9 @@ def new(name: str, directory: Path) -> None:
     _refuse_bad_name(name, texts[f"{name}.py"])
     taken = [str(directory / each) for each in texts if (directory / each).exists()]
     if taken:
-        raise click.UsageError(f"{' and '.join(taken)} exists already; choose another NAME or DIRECTORY")
+        raise click.UsageError(
+            f"{' and '.join(taken)} exist{'s' if len(taken) == 1 else ''} already; choose another NAME or DIRECTORY"
+        )
     try:
         directory.mkdir(parents=True, exist_ok=True)
         for each, text in texts.items():

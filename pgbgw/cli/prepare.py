@@ -17,10 +17,10 @@ import psycopg
 from pgbgw.cli.project import Done
 from pgbgw.ir.model import ModuleIR
 from pgbgw.server import Cluster, ServerError
-from pgbgw.server.load import connect, refused
+from pgbgw.server.load import LoadError, connect, refused
 from pgbgw.sqltext import quote_ident
 
-__all__ = ["Setup", "create_database", "digest", "drop_changed", "run_setup"]
+__all__ = ["Setup", "create_database", "digest", "drop_changed", "has_database", "refuse_loss", "run_setup"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +48,24 @@ def digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+def has_database(cluster: Cluster, name: str) -> bool:
+    """Whether a database is there.
+
+    Raises:
+        ServerError: the server refused.
+    """
+    with _anywhere(cluster) as connection:
+        return _knows(connection, name)
+
+
 def create_database(cluster: Cluster, name: str) -> bool:
     """Make a database unless it is there; whether it was made.
 
     Raises:
         ServerError: the server refused.
     """
-    with connect(cluster.conninfo()) as connection:
-        query = "SELECT 1 FROM pg_catalog.pg_database WHERE datname = %s"
-        if connection.execute(query, [name]).fetchone():
+    with _anywhere(cluster) as connection:
+        if _knows(connection, name):
             return False
         try:
             connection.execute(f"CREATE DATABASE {quote_ident(name)}".encode())
@@ -93,6 +102,17 @@ def run_setup(cluster: Cluster, database: str, setup: Setup) -> str:
     return ran.stdout + ran.stderr
 
 
+def refuse_loss(cluster: Cluster, database: str, module: ModuleIR, done: Done, script: str) -> None:
+    """What ``drop_changed`` would say of jobs, asked while nothing has been touched yet.
+
+    Raises:
+        ServerError: the extension has changed, and it holds jobs.
+    """
+    with connect(cluster.conninfo(database)) as connection:
+        if _changed(cluster, connection, module, done, script):
+            _refuse_jobs(connection, module)
+
+
 def drop_changed(cluster: Cluster, database: str, module: ModuleIR, done: Done, script: str, *, reset: bool) -> bool:
     """Drop the extension if another script made it than ``script``; whether it was dropped.
 
@@ -102,16 +122,12 @@ def drop_changed(cluster: Cluster, database: str, module: ModuleIR, done: Done, 
         ServerError: it holds jobs, or other objects need it.
     """
     with connect(cluster.conninfo(database)) as connection:
-        query = "SELECT 1 FROM pg_catalog.pg_extension WHERE extname = %s"
-        if not connection.execute(query, [module.name]).fetchone() or (done.script == script and not reset):
+        if _version(connection, module.name) is None:
             return False
-        held = [] if reset else _held(connection, module.name)
-        if held:
-            raise ServerError(
-                f'extension "{module.name}" has changed, and its queues hold jobs',
-                detail=f"To change it, it is dropped and created anew; jobs are in {', '.join(held)}.",
-                hint="Add --reset to lose them, or undo the change and let the workers finish.",
-            )
+        if not reset:
+            if not _changed(cluster, connection, module, done, script):
+                return False
+            _refuse_jobs(connection, module)
         try:
             connection.execute(f"DROP EXTENSION {quote_ident(module.name)}{' CASCADE' if reset else ''}".encode())
         except psycopg.errors.DependentObjectsStillExist as error:
@@ -123,6 +139,51 @@ def drop_changed(cluster: Cluster, database: str, module: ModuleIR, done: Done, 
         except psycopg.Error as error:
             raise refused(error, f'could not drop extension "{module.name}"') from error
     return True
+
+
+def _changed(cluster: Cluster, connection: psycopg.Connection[Any], module: ModuleIR, done: Done, script: str) -> bool:
+    """Whether the extension is there, and not as ``script`` makes it.
+
+    Without a record of what made it, the script that is installed now is the one that CREATE EXTENSION had.
+    """
+    version = _version(connection, module.name)
+    if version is None:
+        return False
+    if version != module.version:
+        return True
+    if done.script is not None:
+        return done.script != script
+    installed = cluster.extension_dir() / "share" / "extension" / f"{module.name}--{module.version}.sql"
+    return installed.is_file() and digest(installed.read_bytes()) != script
+
+
+def _refuse_jobs(connection: psycopg.Connection[Any], module: ModuleIR) -> None:
+    held = _held(connection, module.name)
+    if held:
+        raise ServerError(
+            f'extension "{module.name}" has changed, and its queues hold jobs',
+            detail=f"To change it, it is dropped and created anew; jobs are in {', '.join(held)}.",
+            hint="Add --reset to lose them, or undo the change and let the workers finish.",
+        )
+
+
+def _version(connection: psycopg.Connection[Any], extension: str) -> str | None:
+    query = "SELECT extversion FROM pg_catalog.pg_extension WHERE extname = %s"
+    row = connection.execute(query, [extension]).fetchone()
+    return None if row is None else str(row[0])
+
+
+def _anywhere(cluster: Cluster) -> psycopg.Connection[Any]:
+    """A connection to whatever database is there: somebody may have dropped "postgres"."""
+    try:
+        return connect(cluster.conninfo())
+    except LoadError:
+        return connect(cluster.conninfo("template1"))
+
+
+def _knows(connection: psycopg.Connection[Any], name: str) -> bool:
+    query = "SELECT 1 FROM pg_catalog.pg_database WHERE datname = %s"
+    return connection.execute(query, [name]).fetchone() is not None
 
 
 def _held(connection: psycopg.Connection[Any], extension: str) -> list[str]:

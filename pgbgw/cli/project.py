@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from pgbgw.cli import terminal
 from pgbgw.observe import Subject
 from pgbgw.server import Cluster, ServerError, open_project, project_folder
 
-__all__ = ["Done", "Project", "Record", "the_cluster"]
+__all__ = ["Done", "Project", "Record", "alone", "the_cluster"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +29,16 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """An extension of the project: its names, its processes, and what was done in which database."""
+    """An extension of the project: its names, its processes, and what was done in which database.
+
+    ``serves`` are the databases of the latest run; ``databases`` has those of all runs, whose extensions are kept.
+    """
 
     declaration: str
     slots: int
     subject: Subject
     databases: Mapping[str, Done] = field(default_factory=dict)
+    serves: tuple[str, ...] = ()
 
     def done(self, database: str) -> Done:
         """What was done in a database."""
@@ -87,6 +94,29 @@ class Project:
             ) from error
 
 
+@contextlib.contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """One pgbgw run at a time builds and prepares; another waits and says so. The lock ends with its process.
+
+    Raises:
+        ServerError: the folder can't be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / "run.lock").open("w")
+    except OSError as error:
+        raise ServerError(
+            f'could not write to "{folder}"', detail=f"{error}.", hint="Change to a folder that you may write."
+        ) from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            terminal.note("another pgbgw run is at work here; waiting")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def the_cluster(*, running: bool) -> Cluster:
     """The cluster of the project in the current folder.
 
@@ -114,6 +144,7 @@ def _to_json(record: Record) -> dict[str, Any]:
         "declaration": record.declaration,
         "slots": record.slots,
         "databases": {name: asdict(done) for name, done in record.databases.items()},
+        "serves": list(record.serves),
         "subject": record.subject.to_json(),
     }
 
@@ -124,4 +155,5 @@ def _from_json(value: Mapping[str, Any]) -> Record:
         slots=int(value["slots"]),
         subject=Subject.from_json(value["subject"]),
         databases={str(name): Done(**done) for name, done in value["databases"].items()},
+        serves=tuple(str(name) for name in value.get("serves", value["databases"])),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -17,14 +18,14 @@ from pgbgw.check import Target
 from pgbgw.cli import options, steps, terminal
 from pgbgw.cli.load import report_loaded
 from pgbgw.cli.logs import WorkerLines, follow
-from pgbgw.cli.prepare import Setup, create_database, digest, drop_changed, run_setup
-from pgbgw.cli.project import Done, Project, Record
+from pgbgw.cli.prepare import Setup, create_database, digest, drop_changed, has_database, refuse_loss, run_setup
+from pgbgw.cli.project import Done, Project, Record, alone
 from pgbgw.cli.steps import Emitted
 from pgbgw.cli.terminal import Steps
 from pgbgw.ir.model import ModuleIR
 from pgbgw.observe import Subject
-from pgbgw.server import Cluster, create_project, open_project, preload, project_folder
-from pgbgw.server.load import Loaded, LoadError, connect, load
+from pgbgw.server import Cluster, ServerError, StartError, create_project, open_project, preload, project_folder
+from pgbgw.server.load import Commands, Loaded, LoadError, connect, load
 
 __all__ = ["run"]
 
@@ -74,26 +75,24 @@ def run(file: Path, setup: Path | None, detach: bool, database: str | None, rese
     created anew, that is done only while its queues are empty, or with --reset.
     """
     root = Path.cwd()
-    cluster = open_project(root)
-    pg = _server(cluster)
+    pg = _server(open_project(root))
     emitted = steps.emitted(file, Target(majors=(pg.major,), max_worker_processes=_MOST_PROCESSES))
     databases, settings = _databases(emitted.module, database)
     script = _setup(file, setup)
-    artifact = steps.compiled(emitted.tree, pg, project_folder(root) / "build" / emitted.module.name)
-    with terminal.steps() as step:
-        if cluster is None:
-            step.tell("making a cluster")
-            cluster = create_project(root)
-    going = _Run(root, cluster, emitted, artifact, databases, settings, script, reset, os.path.relpath(file, root))
-    with _stopped_on_failure(cluster):
-        with terminal.steps() as step:
-            since = going.start(step)
-            loaded = going.load(step, since, timeout)
-        for each in loaded:
-            report_loaded(each)
-        _go_on(cluster, databases[0], detach)
-        if not detach:
-            _follow(cluster, going.subjects(), since)
+    with _interruptible():
+        with alone(project_folder(root)):
+            artifact = steps.compiled(emitted.tree, pg, project_folder(root) / "build" / emitted.module.name)
+            # Asked again: whoever held the lock may have made one.
+            cluster = open_project(root) or _make(root)
+            declaration = os.path.relpath(file, root)
+            going = _Run(root, cluster, emitted, artifact, databases, settings, script, reset, declaration)
+            going.refuse_loss()
+            with terminal.steps() as step:
+                with _as_before(cluster):
+                    since = going.start(step)
+                with _left_or_stopped(cluster, detach):
+                    loaded = going.load(step, since, timeout)
+        _show(going, loaded, since, detach)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +113,20 @@ class _Run:
     def module(self) -> ModuleIR:
         return self.emitted.module
 
+    def refuse_loss(self) -> None:
+        """Ask a running server whether a change would lose jobs, before anything is done to it.
+
+        Raises:
+            ServerError: it would, and --reset was not given.
+        """
+        if self.reset or self.cluster.status().state != "running":
+            return
+        known = Project(self.root).records.get(self.module.name)
+        for database in self.databases:
+            if has_database(self.cluster, database):
+                done = known.done(database) if known else Done()
+                refuse_loss(self.cluster, database, self.module, done, self._script())
+
     def start(self, step: Steps) -> int:
         """Prepare the databases while no worker of ours runs, then start the server with them.
 
@@ -123,8 +136,8 @@ class _Run:
         project = Project(self.root)
         known = project.records.get(self.module.name)
         slots = sum(worker.count.value for worker in self.module.workers)
-        done = {name: known.done(name) if known else Done() for name in self.databases}
-        record = project.keep(Record(self.declaration, slots, Subject.of(self.module), done))
+        done = dict(known.databases) if known else {}
+        record = project.keep(Record(self.declaration, slots, Subject.of(self.module), done, self.databases))
         for database in self.databases:
             record = self._prepare(step, project, record, database)
         step.tell(f"installing {self.module.name}")
@@ -145,7 +158,9 @@ class _Run:
             record = project.keep(record.with_done(database, replace(record.done(database), script=self._script())))
             try:
                 with connect(self.cluster.conninfo(database)) as connection:
-                    found.append(load(connection, self.module, timeout=timeout, progress=step.tell))
+                    found.append(
+                        load(connection, self.module, timeout=timeout, progress=step.tell, commands=self._commands())
+                    )
             except LoadError:
                 self._show_log(since)
                 raise
@@ -187,6 +202,11 @@ class _Run:
         )
         self.cluster.start()
 
+    def _commands(self) -> Commands:
+        """The project's own cluster is reached through us: psql and pg_ctl would need its host and its user."""
+        command = terminal.program()
+        return Commands(f"{command} connect -c", f"{command} run {shlex.quote(self.declaration)} --detach")
+
     def _script(self) -> str:
         """What tells whether the extension must be created anew."""
         return digest(self.emitted.tree.files[f"{self.module.name}--{self.module.version}.sql"].encode())
@@ -196,6 +216,12 @@ class _Run:
         lines = [line for line in self.cluster.log_lines(since).lines if wanted.concerns(line)]
         for line in lines[-12:]:
             terminal.note(line)
+
+
+def _make(root: Path) -> Cluster:
+    with terminal.steps() as step:
+        step.tell("making a cluster")
+        return create_project(root)
 
 
 def _server(cluster: Cluster | None) -> Pg:
@@ -238,18 +264,48 @@ def _setup(file: Path, named: Path | None) -> Setup | None:
 
 
 @contextlib.contextmanager
-def _stopped_on_failure(cluster: Cluster) -> Iterator[None]:
-    """Whatever goes wrong, no half-prepared server is left running; a closed terminal counts as Ctrl-C."""
-    handled = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) is signal.SIG_DFL]
-    for number in handled:
-        signal.signal(number, signal.default_int_handler)
+def _as_before(cluster: Cluster) -> Iterator[None]:
+    """Whatever goes wrong, no half-prepared server is left: one that ran before runs again as it was."""
+    ran, settings = cluster.status().running, cluster.settings
     try:
         yield
     except BaseException:
         if cluster.status().running:
             terminal.note("stopping the server")
             cluster.stop()
+        if ran:
+            terminal.note("starting the server as it was before")
+            cluster.set({**dict.fromkeys(cluster.settings), **settings})
+            # The first error is the one to tell; this one is in the server's log.
+            with contextlib.suppress(StartError):
+                cluster.start()
         raise
+
+
+@contextlib.contextmanager
+def _left_or_stopped(cluster: Cluster, detach: bool) -> Iterator[None]:
+    """Where workers fail, a detached server stays, to be looked at and mended; one in the foreground ends with us."""
+    try:
+        yield
+    except BaseException as error:
+        failed = isinstance(error, ServerError)
+        command = terminal.program()
+        if cluster.status().running and failed and detach:
+            terminal.note(f"the server runs on; see {command} status, and stop it with {command} stop")
+        elif cluster.status().running:
+            terminal.note(f"stopping the server{'; with --detach it would stay' if failed else ''}")
+            cluster.stop()
+        raise
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """A closed terminal counts as Ctrl-C."""
+    handled = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) is signal.SIG_DFL]
+    for number in handled:
+        signal.signal(number, signal.default_int_handler)
+    try:
+        yield
     finally:
         for number in handled:
             signal.signal(number, signal.SIG_DFL)
@@ -257,7 +313,7 @@ def _stopped_on_failure(cluster: Cluster) -> Iterator[None]:
 
 def _go_on(cluster: Cluster, database: str, detach: bool) -> None:
     on = terminal.console()
-    on.print(f'the server runs; connect with: psql "{cluster.conninfo(database)}"')
+    on.print(f"the server runs; connect with: psql {_shell_word(cluster.conninfo(database))}")
     command = terminal.program()
     if detach:
         on.print(f"or go on with: {command} connect, {command} status, {command} stop")
@@ -265,10 +321,24 @@ def _go_on(cluster: Cluster, database: str, detach: bool) -> None:
         on.print(f"or, in another terminal: {command} connect, {command} status; Ctrl-C stops the server")
 
 
-def _follow(cluster: Cluster, subjects: list[Subject], since: int) -> None:
+def _shell_word(text: str) -> str:
+    """Text as one word of a shell; double quotes where they do, since a connection string has single ones."""
+    return shlex.quote(text) if set(text) & set('"$`\\!') else f'"{text}"'
+
+
+def _show(going: _Run, loaded: list[Loaded], since: int, detach: bool) -> None:
+    """What runs now, and in the foreground what it logs from here on: what it has waited for is past."""
+    cluster = going.cluster
     try:
-        follow(cluster, subjects, since)
-        terminal.note("the server was stopped")
+        offset = cluster.log_lines(since).offset
+        for each in loaded:
+            report_loaded(each)
+        _go_on(cluster, going.databases[0], detach)
+        if not detach:
+            follow(cluster, going.subjects(), offset)
+            terminal.note("the server was stopped")
     except KeyboardInterrupt:
+        if detach:
+            raise
         terminal.note("stopping the server")
         cluster.stop()

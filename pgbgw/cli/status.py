@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+import shlex
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import click
+import psycopg
 
 from pgbgw.check import Target
 from pgbgw.cli import options, steps, terminal
-from pgbgw.cli.project import Project
+from pgbgw.cli.prepare import has_database
+from pgbgw.cli.project import Project, Record
 from pgbgw.lower import lower
 from pgbgw.observe import Process, Snapshot, Subject, observe
 from pgbgw.server import Cluster, open_project
-from pgbgw.server.load import connect
+from pgbgw.server.load import LoadError, connect
 
 __all__ = ["status"]
 
@@ -45,7 +49,19 @@ def status(file: Path | None, dsn: str | None, as_json: bool) -> None:
         _print(None, snapshots, as_json)
         return
     cluster = open_project(Path.cwd())
-    _print(_cluster(cluster), _project_snapshots(cluster), as_json)
+    found = _cluster(cluster)
+    if not as_json:
+        terminal.console().print(_cluster_line(found))
+    _print(found, _project_snapshots(cluster), as_json)
+
+
+@dataclass(frozen=True, slots=True)
+class _Unseen:
+    """An extension of the project that could not be looked at, and why."""
+
+    extension: str
+    database: str
+    error: str
 
 
 def _cluster(cluster: Cluster | None) -> dict[str, Any]:
@@ -61,26 +77,40 @@ def _cluster(cluster: Cluster | None) -> dict[str, Any]:
     }
 
 
-def _project_snapshots(cluster: Cluster | None) -> list[Snapshot]:
+def _project_snapshots(cluster: Cluster | None) -> list[Snapshot | _Unseen]:
     if cluster is None or cluster.status().state != "running":
         return []
-    found = []
-    for record in Project(Path.cwd()).records.values():
-        for database in record.databases:
-            with connect(cluster.conninfo(database)) as connection:
-                found.append(observe(connection, record.subject))
-    return found
+    return [
+        _look(cluster, record, database)
+        for record in Project(Path.cwd()).records.values()
+        for database in record.serves
+    ]
 
 
-def _print(cluster: dict[str, Any] | None, snapshots: list[Snapshot], as_json: bool) -> None:
+def _look(cluster: Cluster, record: Record, database: str) -> Snapshot | _Unseen:
+    """One that can't be looked at does not keep the others from being shown."""
+    name = record.subject.extension
+    try:
+        if not has_database(cluster, database):
+            wanted = f"{terminal.program()} run {shlex.quote(record.declaration)}"
+            return _Unseen(name, database, f'database "{database}" does not exist; {wanted} makes it')
+        with connect(cluster.conninfo(database)) as connection:
+            return observe(connection, record.subject)
+    except LoadError as error:
+        return _Unseen(name, database, f"{error.message}: {error.detail}")
+    except psycopg.Error as error:
+        return _Unseen(name, database, " ".join(str(error).split()))
+
+
+def _print(cluster: dict[str, Any] | None, found: Sequence[Snapshot | _Unseen], as_json: bool) -> None:
     if as_json:
-        terminal.json_result({"cluster": cluster, "extensions": [_json(each) for each in snapshots]})
+        terminal.json_result({"cluster": cluster, "extensions": [_json(each) for each in found]})
         return
-    on = terminal.console()
-    if cluster is not None:
-        on.print(_cluster_line(cluster))
-    for snapshot in snapshots:
-        _print_one(snapshot)
+    for each in found:
+        if isinstance(each, _Unseen):
+            terminal.console().print(f'\nextension "{each.extension}" in database "{each.database}": {each.error}')
+        else:
+            _print_one(each)
 
 
 def _cluster_line(cluster: dict[str, Any]) -> str:
@@ -130,5 +160,8 @@ def _age(each: Process) -> str:
     return f"{seconds // size if size else 0} {unit}"
 
 
-def _json(snapshot: Snapshot) -> dict[str, Any]:
-    return asdict(snapshot) | {"states": [{"name": state.name, **dict(state.values)} for state in snapshot.states]}
+def _json(found: Snapshot | _Unseen) -> dict[str, Any]:
+    if isinstance(found, _Unseen):
+        return asdict(found)
+    states = [{"name": state.name, "values": dict(state.values)} for state in found.states]
+    return {**asdict(found), "states": states, "error": None}

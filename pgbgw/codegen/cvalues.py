@@ -25,6 +25,7 @@ __all__ = [
     "actions",
     "amount",
     "argument_declaration",
+    "column_oid",
     "condition",
     "declare",
     "define_setting",
@@ -43,6 +44,7 @@ __all__ = [
     "sql_text",
     "timeout",
     "total_slots",
+    "type_mismatch",
     "type_of",
     "value_of",
 ]
@@ -56,6 +58,7 @@ _FIELD_TYPES = {
     "boolean": "bool",
     "timestamp": "TimestampTz",
 }
+_FIELD_OIDS = {"float": "FLOAT8OID", "boolean": "BOOLOID", "timestamp": "TIMESTAMPTZOID", "text": "TEXTOID"}
 _SETTING_TYPES = {"bool": "bool", "int": "int", "real": "double", "string": "char", "enum": "int"}
 _DEFINERS = {"bool": "Bool", "int": "Int", "real": "Real", "string": "String", "enum": "Enum"}
 
@@ -72,10 +75,25 @@ def field_declaration(field: FieldIR) -> CText:
     return CText(declaration(_FIELD_TYPES[field.kind], str(ident(field.name))))
 
 
+def column_oid(field: FieldIR) -> CText:
+    """The OID of the type in which a field is shown."""
+    return CText(_FIELD_OIDS.get(field.kind, "INT8OID"))
+
+
 def argument_declaration(argument: ArgumentIR) -> CText:
     """An argument inside bgw_extra."""
     name = str(ident(argument.member))
     return CText(declaration(argument.c_type, f"{name}[{argument.size}]" if argument.kind == "text" else name))
+
+
+def type_mismatch(worker: WorkerIR) -> CText:
+    """Whether a launch function was declared with other types than those that travel as values."""
+    tests = [
+        f"types[{number}] != {ident(argument.oid)}"
+        for number, argument in enumerate(worker.arguments)
+        if argument.kind == "value"
+    ]
+    return CText(" ||\n".join(tests))
 
 
 def setting_extern(setting: SettingIR) -> CText:

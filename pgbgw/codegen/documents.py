@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from pgbgw.codegen.ctext import PlainText
-from pgbgw.ir.model import CallIR, CBody, ModuleIR, QueueBody, SettingIR, SqlBody, WorkerIR
+from pgbgw.ir.model import (
+    AmountIR,
+    CallIR,
+    CBody,
+    ModuleIR,
+    ParameterIR,
+    QueueBody,
+    QueueIR,
+    RunIR,
+    SettingIR,
+    SqlBody,
+    WorkerIR,
+)
 
 __all__ = ["KINDS", "QUEUE_NOTES", "database_settings", "expected", "meta", "values"]
 
@@ -32,7 +45,11 @@ _CONTEXTS = {
     "PGC_USERSET": "SET",
 }
 _UNITS = {"GUC_UNIT_BYTE": "B", "GUC_UNIT_KB": "kB", "GUC_UNIT_MB": "MB", "GUC_UNIT_MS": "ms", "GUC_UNIT_S": "s",
-          "GUC_UNIT_MIN": "min"}  # fmt: skip
+          "GUC_UNIT_MIN": "min", "GUC_UNIT_BLOCKS": "blocks"}  # fmt: skip
+_TYPES = {"bool": "boolean", "int": "integer", "real": "double precision", "string": "text", "main_argument": "integer"}
+_JOB_TYPES = {"id": "bigint", "attempt": "integer", "created_at": "timestamptz"}
+
+_DEFAULT_PROCESSES = 8  # max_worker_processes of a server that was not told otherwise
 
 
 def values(module: ModuleIR, names: Sequence[str], objects: Sequence[str]) -> dict[str, Any]:
@@ -48,6 +65,10 @@ def values(module: ModuleIR, names: Sequence[str], objects: Sequence[str]) -> di
         "control_schema": PlainText(_conf_literal(module.schema)),
         "setting_rows": [_setting_row(setting) for setting in module.settings],
         "worker_rows": [_worker_row(module, worker) for worker in module.workers],
+        "queue_rows": [_queue_row(queue) for queue in module.queues],
+        "launch_rows": [_launch_row(worker) for worker in module.workers if worker.launch is not None],
+        "process_count": PlainText(_processes(module)),
+        "processes_needed": PlainText(str(_DEFAULT_PROCESSES + _sum(worker.count for worker in module.workers))),
         "one_line_comment": PlainText(" ".join(module.comment.split())),
         "create_hint": PlainText(_databases(module)),
     }
@@ -126,7 +147,9 @@ def _context(setting: SettingIR) -> str:
 
 
 def _setting_row(setting: SettingIR) -> dict[str, PlainText]:
-    unit = next((_UNITS[flag.macro] for flag in setting.flags if flag.macro in _UNITS), "")
+    shown_unit = next((_UNITS[flag.macro] for flag in setting.flags if flag.macro in _UNITS), "")
+    # A number of blocks has no unit that postgresql.conf takes.
+    unit = "" if shown_unit == "blocks" else shown_unit
     if setting.kind == "enum":
         shown = next(option.name for option in setting.options if option.number == setting.default)
         limits = ", ".join(option.name for option in setting.options if not option.hidden)
@@ -137,7 +160,7 @@ def _setting_row(setting: SettingIR) -> dict[str, PlainText]:
             shown = ""
         else:
             shown = f"{setting.default}{unit}"
-        limits = f"{setting.minimum} to {setting.maximum}" if setting.minimum is not None else ""
+        limits = f"{setting.minimum} to {setting.maximum} {shown_unit}" if setting.minimum is not None else ""
     quoted = setting.kind in ("string", "enum") or bool(unit)
     value = _conf_literal(shown) if quoted else shown
     return {
@@ -161,27 +184,113 @@ def _conf_note(setting: SettingIR, limits: str) -> str:
 
 
 def _worker_row(module: ModuleIR, worker: WorkerIR) -> dict[str, PlainText]:
-    return {"title": PlainText(_cell(worker.title)), "what": PlainText(_cell(_what(worker)))}
+    return {
+        "title": PlainText(_cell(worker.title)),
+        "count": PlainText(_count(module, worker)),
+        "role": PlainText(_role(module, worker)),
+        "what": PlainText(_what(module, worker)),
+    }
 
 
-def _what(worker: WorkerIR) -> str:
+def _count(module: ModuleIR, worker: WorkerIR) -> str:
+    at_most = "at most " if worker.kind == "dynamic" else ""
+    named = _named(module, worker.count.variable)
+    return f"{at_most}{worker.count.value}" + (f" ({_code(named)})" if named else "")
+
+
+def _role(module: ModuleIR, worker: WorkerIR) -> str:
+    if worker.kind == "dynamic":
+        return "the role that launches it"
+    if not worker.connected:
+        return "no role: it is not connected to a database"
+    if named := _named(module, worker.role.variable):
+        return f"the role that {_code(named)} names"
+    return _code(worker.role.value) if worker.role.value else "the bootstrap superuser"
+
+
+def _named(module: ModuleIR, variable: str | None) -> str | None:
+    """The name of the setting behind a C variable."""
+    return next((setting.name for setting in module.settings if setting.variable == variable), None)
+
+
+def _what(module: ModuleIR, worker: WorkerIR) -> str:
     match worker.body:
         case QueueBody(queue=queue, run=run):
-            return f"takes jobs from {queue.table} and runs {_run(run)}"
+            return f"takes jobs from {_code(queue.table)} and runs {_run(module, worker, run)}"
         case SqlBody(run=run, every=every) if every is not None:
-            return f"runs {_run(run)} each interval"
+            return f"runs {_run(module, worker, run)} each interval"
         case SqlBody(run=run):
             assert worker.launch is not None
-            return f"launched by {worker.launch.name}, runs {_run(run)} once"
+            return f"launched by {_code(worker.launch.name)}, runs {_run(module, worker, run)} once"
         case CBody(source=source):
-            return f"calls the C function {worker.body.function}() of {source}"
+            return f"calls the C function {_code(worker.body.function + '()')} of {_code(source)}"
     raise AssertionError(worker)
 
 
-def _run(run: Any) -> str:
-    if isinstance(run, CallIR):
-        return f"the function {'.'.join(run.function)}"
-    return f"`{' '.join(run.sql.split())}`"
+def _run(module: ModuleIR, worker: WorkerIR, run: RunIR) -> str:
+    if not isinstance(run, CallIR):
+        return _code(run.sql)
+    given = ", ".join(f"{each.name} {_type(module, worker, each)}" for each in run.parameters)
+    return f"the function {_code('.'.join(run.function) + f'({given})')}"
+
+
+def _type(module: ModuleIR, worker: WorkerIR, parameter: ParameterIR) -> str:
+    """The SQL type of what a function is called with: it is looked up by exactly these."""
+    if parameter.kind == "argument":
+        return worker.arguments[parameter.index].sql_type
+    if parameter.kind == "column" and isinstance(worker.body, QueueBody):
+        columns = worker.body.queue.columns
+        named = {column.name.strip('"').replace('""', '"'): column.sql_type for column in columns}
+        return (_JOB_TYPES | named)[parameter.name]
+    return _TYPES[parameter.kind]
+
+
+def _queue_row(queue: QueueIR) -> dict[str, PlainText]:
+    again = f"is tried again {_times(queue.retries)} from `{queue.later}`, first after {_time(queue.backoff_us)}, then "
+    again += f"each time after twice as long, at most {_time(queue.backoff_limit_us)}.\nAfter its last attempt it"
+    return {
+        "name": PlainText(queue.name),
+        "table": PlainText(queue.table),
+        "failed": PlainText(queue.failed),
+        "view": PlainText(queue.view),
+        "again": PlainText(again if queue.retries else "is not tried again: it"),
+    }
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
+
+
+def _time(us: int) -> str:
+    """A length of time in the largest unit that leaves a whole number."""
+    for unit, size in (("h", 3_600_000_000), ("min", 60_000_000), ("s", 1_000_000), ("ms", 1_000)):
+        if us and us % size == 0:
+            return f"{us // size} {unit}"
+    return f"{us} us"
+
+
+def _launch_row(worker: WorkerIR) -> dict[str, PlainText]:
+    assert worker.launch is not None
+    types = ", ".join(argument.sql_type for argument in worker.arguments)
+    given = ", ".join(f"{argument.name} {argument.sql_type}" for argument in worker.arguments)
+    answer = "its pid, once the process is connected" if worker.notify else "NULL at once"
+    return {
+        "call": PlainText(_code(f"{worker.launch.name}({given})")),
+        "answer": PlainText(answer),
+        "grant": PlainText(f"GRANT EXECUTE ON FUNCTION {worker.launch.name}({types}) TO some_role;"),
+    }
+
+
+def _processes(module: ModuleIR) -> str:
+    """How many slots of max_worker_processes all workers take, with the settings at their defaults."""
+    static = _sum(worker.count for worker in module.workers if worker.kind != "dynamic")
+    dynamic = _sum(worker.count for worker in module.workers if worker.kind == "dynamic")
+    most = f", and up to {dynamic} that are launched" if dynamic else ""
+    return f"{static} that {'starts' if static == 1 else 'start'} with the server{most}"
+
+
+def _sum(amounts: Iterable[AmountIR]) -> int:
+    return sum(amount.value for amount in amounts)
 
 
 def _databases(module: ModuleIR) -> str:
@@ -193,6 +302,15 @@ def _databases(module: ModuleIR) -> str:
 def _cell(text: str) -> str:
     """Text in a cell of a Markdown table."""
     return " ".join(text.split()).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
+
+
+def _code(text: str) -> str:
+    """A code span in a cell of a Markdown table: only a bar has a meaning in it, and backticks as many as around it."""
+    line = " ".join(text.split()).replace("|", "\\|")
+    if "`" not in line:
+        return f"`{line}`"
+    fence = "`" * (max(map(len, re.findall("`+", line))) + 1)
+    return f"{fence} {line} {fence}"
 
 
 def _control_literal(text: str) -> str:

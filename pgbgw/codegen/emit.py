@@ -120,6 +120,8 @@ class _Emitter:
             reports_here=any(action.operation == "report" for action in actions),
             prepare_parameters=CText(f"{batch} *batch" if queue else "void"),
             run_parameters=CText(f"{batch} *batch, {self.module.types['job']} *job" if queue else "void"),
+            fixed_arguments=any(argument.kind == "value" for argument in worker.arguments),
+            type_mismatch=cvalues.type_mismatch(worker),
             missing=_missing(self.module) if dynamic else CText("return"),
         )
         self.origins[worker.file] = ((1, self.files[worker.file].count("\n") + 1, worker.origin),)
@@ -205,6 +207,7 @@ def _c_helpers(module: ModuleIR) -> dict[str, Callable[..., Any]]:
         "note": ctext.c_comment,
         "declaration": cvalues.declare,
         "field_declaration": cvalues.field_declaration,
+        "column_oid": cvalues.column_oid,
         "argument_declaration": cvalues.argument_declaration,
         "setting_extern": cvalues.setting_extern,
         "setting_definition": cvalues.setting_definition,

@@ -302,7 +302,7 @@ class Extension:
             transaction: whether it runs in a transaction block.
             **options: what every worker may be given.
         """
-        declared = arguments(name, dict(args or {}), Origin.of_caller())
+        declared = arguments(name, args, Origin.of_caller())
         return self._worker(
             DynamicWorker, name, options, run=run, args=declared, limit=limit, function=function or "",
             notify=notify, transaction=transaction,

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import builtins
 import inspect
+import io
 import linecache
 import re
 import sys
+import tokenize
 import traceback
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -59,6 +61,8 @@ def load(path: Path) -> Extension | None:
 
 def _ran(source: bytes, path: Path, module: ModuleType, start: Origin) -> bool:
     """Run the file; whether it ran to its end."""
+    if _no_text(source, path):
+        return False
     try:
         with _importable(path, module):
             exec(compile(source, str(path), "exec", dont_inherit=True), vars(module))
@@ -88,6 +92,32 @@ def _importable(path: Path, module: ModuleType) -> Iterator[None]:
         if folder in sys.path:
             sys.path.remove(folder)
         sys.modules.pop(module.__name__, None)
+
+
+def _no_text(source: bytes, path: Path) -> bool:
+    """Report BGW002 for what Python refuses in a file and ``compile()`` lets through or does not place.
+
+    That is NUL, and bytes outside the encoding, which ``compile()`` overlooks in comments (PEP 263).
+    """
+    at, what = source.find(b"\0"), "NUL character"
+    if at < 0:
+        try:
+            encoding, _ = tokenize.detect_encoding(io.BytesIO(source).readline)
+        except SyntaxError:
+            encoding = "utf-8"
+        try:
+            source.decode(encoding)
+        except UnicodeDecodeError as error:
+            at, what = error.start, f"byte 0x{source[error.start]:02x} is not {encoding}"
+        except LookupError:
+            return False  # compile() says so, with the line
+    if at < 0:
+        return False
+    line = source.count(b"\n", 0, at) + 1
+    column = len(source[:at].rpartition(b"\n")[2].decode(errors="replace")) + 1
+    report(Diagnostic("BGW002", f"declaration is not Python: {what}", Origin(str(path), line, column, line, column + 1),
+                      hint="Save the file as UTF-8 text; nothing in it was run."))  # fmt: skip
+    return True
 
 
 def _not_python(error: SyntaxError, path: Path) -> None:

@@ -24,7 +24,7 @@ from pgbgw.sqltext import SqlType
 if TYPE_CHECKING:
     from pgbgw.declare.extension import Extension
 
-__all__ = ["JOB_COLUMNS", "Json", "Payload", "PayloadColumn", "Queue"]
+__all__ = ["JOB_COLUMNS", "Json", "Payload", "PayloadColumn", "Queue", "sql_type_of"]
 
 JsonValue: TypeAlias = "dict[str, JsonValue] | list[JsonValue] | str | int | float | bool | None"
 Json: TypeAlias = Annotated[JsonValue, "jsonb"]
@@ -158,7 +158,9 @@ def queue(
 def _retries(name: str, retries: object, origin: Origin) -> int:
     if isinstance(retries, int) and not isinstance(retries, bool) and 0 <= retries <= 32766:
         return retries
-    report(Diagnostic("BGW503", f'retries of queue "{name}" are out of range: {shown(retries)}',
+    integer = isinstance(retries, int) and not isinstance(retries, bool)
+    problem = "are out of range" if integer else "are not an integer"
+    report(Diagnostic("BGW503", f'retries of queue "{name}" {problem}: {shown(retries)}',
                       argument(origin, "retries"), detail="Attempts are counted in a smallint.",
                       hint="Give a number from 0 (one attempt, no retry) to 32766."))  # fmt: skip
     return 0
@@ -227,7 +229,7 @@ def _column(payload: type[Payload], name: str, annotation: Any) -> PayloadColumn
         if named:
             return PayloadColumn(name, parsed_type(what, named[0], origin), nullable)
         annotation = annotation.__origin__
-    sql_type = _SQL_TYPES.get(annotation) if isinstance(annotation, Hashable) else None
+    sql_type = sql_type_of(annotation)
     if sql_type is None:
         written = str(annotation) if isinstance(annotation, Exception) else inspect.formatannotation(annotation)
         report(Diagnostic("BGW505", f'payload field "{name}" of class {owner} has no PostgreSQL type: {written}',
@@ -235,6 +237,11 @@ def _column(payload: type[Payload], name: str, annotation: Any) -> PayloadColumn
                           hint='Use a type that pgbgw.Payload lists, or Annotated[..., "the SQL type"].'))  # fmt: skip
         sql_type = "text"
     return PayloadColumn(name, parsed_type(what, sql_type, origin), nullable)
+
+
+def sql_type_of(annotation: Any) -> str | None:
+    """The SQL type of a type in Python, or None."""
+    return _SQL_TYPES.get(annotation) if isinstance(annotation, Hashable) else None
 
 
 def _without_none(annotation: Any) -> tuple[Any, bool]:

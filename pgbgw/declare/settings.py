@@ -15,6 +15,7 @@ from pgbgw.declare.naming import durable_name, free_text
 from pgbgw.declare.places import argument, shown
 from pgbgw.diagnostics import Diagnostic, report
 from pgbgw.origin import Origin
+from pgbgw.sqltext import near
 
 if TYPE_CHECKING:
     from pgbgw.declare.extension import Extension
@@ -77,8 +78,11 @@ class Setting:
             kind = f'{what} of setting "{self.name}"'
             self._set(what, free_text(kind, getattr(self, what), self.origin, what))
         if self.context not in get_args(Context):
+            meant = near(str(self.context), get_args(Context))
+            words = ", ".join(get_args(Context))
             self._fault("BGW301", f'context of setting "{self.name}" does not exist: {shown(self.context)}', "context",
-                        hint=f"Use one of {', '.join(get_args(Context))}.")  # fmt: skip
+                        detail=f"The contexts are {words}." if meant else None,
+                        hint=f"Did you mean {meant}?" if meant else f"Use one of {words}.")  # fmt: skip
             self._set("context", "sighup")
         for flag in self.flags:
             if flag not in get_args(Flag):

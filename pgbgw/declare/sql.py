@@ -75,14 +75,18 @@ def call(function: str, *arguments: str) -> Call:
     return Call(name, tuple(str(argument) for argument in arguments), origin)
 
 
-def parsed_type(owner: str, text: object, origin: Origin) -> SqlType:
-    """The SQL type of ``owner``, an argument or a payload field; reports BGW211 and falls back to text."""
+def parsed_type(owner: str, text: object, origin: Origin, meant: str | None = None) -> SqlType:
+    """The SQL type of ``owner``, an argument or a payload field; reports BGW211 and falls back to text.
+
+    ``meant`` is the type to suggest where ``text`` is none.
+    """
     try:
         return parse_type(_text(text, "type"))
     except SqlError as error:
         report(Diagnostic("BGW211", f"type of {owner} can't be read: {error}", origin,
                           detail=f"It is written {shown(text)}.",
-                          hint=error.hint or 'Write it as in SQL, such as "integer" or "numeric(10,2)".'))  # fmt: skip
+                          hint=f'Write "{meant}".' if meant else error.hint or
+                          'Write it as in SQL, such as "integer" or "numeric(10,2)".'))  # fmt: skip
         return parse_type("text")
 
 

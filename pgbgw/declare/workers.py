@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, get_args
 from pgbgw.declare.durations import NEVER, Duration, Never
 from pgbgw.declare.naming import durable_name, free_text, sql_name
 from pgbgw.declare.places import argument, shown
-from pgbgw.declare.queues import Queue
+from pgbgw.declare.queues import Queue, sql_type_of
 from pgbgw.declare.settings import BoolSetting, IntSetting, RealSetting, StringSetting
 from pgbgw.declare.shared import Action, GaugeHandle
 from pgbgw.declare.sql import Call, Run, Sql, parsed_type
@@ -197,7 +197,9 @@ class Worker:
             return
         if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= high:
             return
-        self._fault(code, f"{option} of {self} is out of range: {shown(value)}", option,
+        integer = isinstance(value, int) and not isinstance(value, bool)
+        problem = "is out of range" if integer else "is not an integer"
+        self._fault(code, f"{option} of {self} {problem}: {shown(value)}", option,
                     hint=f"Give a number from 1 to {high}, or an int_setting.")  # fmt: skip
         self._set(option, 1)
 
@@ -207,8 +209,10 @@ class Worker:
 
     def _check_run(self, run: object) -> None:
         if not isinstance(run, Sql | Call):
+            wrap = 'Wrap it in sql(...): run=sql("...").'
             self._fault("BGW406", f"{self} has nothing to run: {shown(run)}", "run",
-                        hint='Give run=sql("...") or run=call("schema.function", ...).')  # fmt: skip
+                        hint=wrap if isinstance(run, str) and " " in run.strip() else
+                        'Give run=sql("...") or run=call("schema.function", ...).')  # fmt: skip
 
     def _actions(self, option: str, value: object) -> tuple[Action, ...]:
         actions = (value,) if isinstance(value, Action) else value
@@ -315,12 +319,27 @@ class CWorker(Worker):
         self._set("function", name)
 
 
-def arguments(worker: str, args: Mapping[str, str], origin: Origin) -> tuple[Argument, ...]:
-    """Typed arguments from names and SQL types."""
+def arguments(worker: str, args: object, origin: Origin) -> tuple[Argument, ...]:
+    """Typed arguments from names and SQL types; reports BGW413 for what is no mapping of such."""
     where = argument(origin, "args")
     found = []
-    for name, text in args.items():
+    for name, text in _mapping(worker, args, where).items():
         owner = f'of dynamic worker "{worker}"'
         name = durable_name(f"argument {owner}", name, where)
-        found.append(Argument(name, parsed_type(f'argument "{name}" {owner}', text, where)))
+        meant = sql_type_of(text) if isinstance(text, type) else None
+        found.append(Argument(name, parsed_type(f'argument "{name}" {owner}', text, where, meant)))
     return tuple(found)
+
+
+def _mapping(worker: str, args: object, where: Origin) -> Mapping[str, Any]:
+    if isinstance(args, Mapping):
+        return args
+    # Names alone are gone on with as texts, so that what uses them is not reported as well.
+    names = [each for each in args if isinstance(each, str)] if isinstance(args, list | tuple | set) else []
+    if args is not None:
+        example = f'"{names[0]}"' if names else '"key"'
+        problem = "is not a mapping of names to SQL types"
+        report(Diagnostic("BGW413", f'args of dynamic worker "{worker}" {problem}: {shown(args)}', where,
+                          detail="Who launches the worker gives it arguments by name, each of one type.",
+                          hint=f'Write args={{{example}: "text"}}, with the type of each.'))  # fmt: skip
+    return dict.fromkeys(names, "text")

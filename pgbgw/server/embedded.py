@@ -41,6 +41,8 @@ def project_folder(root: Path) -> Path:
 def open_project(root: Path) -> Cluster | None:
     """The project's cluster, or None if it has none (any more).
 
+    As root also one whose ``.pgbgw/`` was deleted: its folder below /var/lib/pgbgw follows from the project's path.
+
     Raises:
         ServerError: what is recorded can't be used: another user's, another version's, or not readable.
     """
@@ -49,7 +51,7 @@ def open_project(root: Path) -> Cluster | None:
         known = json.loads(record.read_text(encoding="utf-8"))
         directory, pg_config = project_folder(root) / known["directory"], Path(known["pg_config"])
     except FileNotFoundError:
-        return None
+        return _adopted(project_folder(root))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ServerError(
             f'could not read "{record}"', detail=f"{error}.", hint=f'Delete "{record.parent}" to begin anew.'
@@ -74,13 +76,7 @@ def create_project(
     directory = _root_directory(folder) if user.switch else folder
     cluster = Cluster.create(directory, pg, settings=settings, initdb_options=initdb_options)
     folder.mkdir(parents=True, exist_ok=True)
-    record = {
-        "directory": str(directory) if user.switch else ".",
-        "pg_config": str(pg.pg_config),
-        "version": pg.version,
-    }
-    (folder / "cluster.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    (folder / ".gitignore").write_text("*\n", encoding="utf-8")
+    _record(folder, str(directory) if user.switch else ".", pg)
     return cluster
 
 
@@ -118,6 +114,23 @@ def throwaway_cluster(
                 cluster.remove()
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _record(folder: Path, directory: str, pg: Pg) -> None:
+    record = {"directory": directory, "pg_config": str(pg.pg_config), "version": pg.version}
+    (folder / "cluster.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    (folder / ".gitignore").write_text("*\n", encoding="utf-8")
+
+
+def _adopted(folder: Path) -> Cluster | None:
+    """Root's cluster of a project that has lost its record, which is written anew where it has its folder."""
+    directory = _root_directory(folder)
+    if os.geteuid() != 0 or not (directory / "data").exists():
+        return None
+    cluster = Cluster.open(directory, _runnable(_embedded(), server_user()))
+    if folder.is_dir():
+        _record(folder, str(directory), cluster.pg)
+    return cluster
 
 
 def _embedded() -> Pg:

@@ -11,10 +11,10 @@ import psycopg
 
 from pgbgw.ir.model import ModuleIR
 from pgbgw.observe import Process, Subject, processes
-from pgbgw.server.obstacles import LoadError, Reason, not_preloaded, refused, served, standing_still
+from pgbgw.server.obstacles import PLAIN, Commands, LoadError, Reason, not_preloaded, refused, served, standing_still
 from pgbgw.sqltext import quote_ident
 
-__all__ = ["LoadError", "Loaded", "Reason", "connect", "load", "refused"]
+__all__ = ["Commands", "LoadError", "Loaded", "Reason", "connect", "load", "refused"]
 
 _POLL_SECONDS = 0.05
 
@@ -69,12 +69,13 @@ def load(
     *,
     timeout: float = 30.0,
     progress: Callable[[str], None] | None = None,
+    commands: Commands = PLAIN,
 ) -> Loaded:
     """Create the extension in the connection's database if it is not there, and wait until its workers run.
 
     A worker runs when each of its processes has published its pid and is not kept from working by errors. ``timeout``
-    is in seconds; ``progress`` is called with a line of text when what is waited for changes. The connection must
-    autocommit, since workers see only what is committed.
+    is in seconds; ``progress`` is called with a line of text when what is waited for changes; ``commands`` are for the
+    hints. The connection must autocommit, since workers see only what is committed.
 
     Raises:
         LoadError: nothing was created because something is missing, or the workers do not run; the hint says what to
@@ -97,7 +98,7 @@ def load(
             raise problem
         _check_database(connection, module)
         created = _create(connection, module)
-        running = _await(connection, module, subject, timeout, progress)
+        running = _await(connection, module, subject, timeout, progress, commands)
     except psycopg.errors.UndefinedFunction as error:
         raise _stale(error, module) from error
     except psycopg.Error as error:
@@ -171,6 +172,7 @@ def _await(
     subject: Subject,
     timeout: float,
     progress: Callable[[str], None] | None,
+    commands: Commands,
 ) -> tuple[Process, ...]:
     here = connection.info.dbname
     started = time.monotonic()
@@ -185,7 +187,7 @@ def _await(
         only_failing = all(each.state == "backing off" for each in missing)
         failing_since = (failing_since or now) if only_failing else None
         if now - started >= timeout or (failing_since is not None and now - failing_since >= _GRACE_SECONDS):
-            raise standing_still(connection, module, missing, timeout)
+            raise standing_still(connection, module, missing, timeout, commands)
         told = _tell(missing, told, progress)
         time.sleep(_POLL_SECONDS)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 import psycopg
@@ -14,7 +15,7 @@ from pgbgw.server.errors import ServerError
 from pgbgw.server.install import remaining_steps
 from pgbgw.sqltext import quote_ident, quote_literal
 
-__all__ = ["LoadError", "Reason", "not_preloaded", "refused", "served", "standing_still"]
+__all__ = ["PLAIN", "Commands", "LoadError", "Reason", "not_preloaded", "refused", "served", "standing_still"]
 
 Reason: TypeAlias = Literal[
     "refused", "standby", "not installed", "not preloaded", "version", "database", "role", "slots", "failing", "unknown"
@@ -27,6 +28,21 @@ _NO_WORKERS = (
     "dead-end client backend", "io worker", "logger", "slotsync worker", "standalone backend", "startup", "walreceiver",
     "walsender", "walsummarizer", "walwriter",
 )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Commands:
+    """What hints say to type: ``sql`` goes before a quoted statement, ``restart`` is None for pg_ctl."""
+
+    sql: str = "psql -c"
+    restart: str | None = None
+
+    def restarting(self, connection: psycopg.Connection[Any]) -> str:
+        """The command line that starts the server of a connection anew."""
+        return self.restart or f"pg_ctl restart -D {_ask(connection, 'SHOW data_directory')}"
+
+
+PLAIN = Commands()
 
 
 class LoadError(ServerError):
@@ -85,7 +101,11 @@ def not_preloaded(connection: psycopg.Connection[Any], extension: str) -> LoadEr
 
 
 def standing_still(
-    connection: psycopg.Connection[Any], module: ModuleIR, missing: Sequence[Process], within: float
+    connection: psycopg.Connection[Any],
+    module: ModuleIR,
+    missing: Sequence[Process],
+    within: float,
+    commands: Commands = PLAIN,
 ) -> LoadError:
     """Why processes have not come, or fail; the first reason that is found, since one often leads to the others."""
     failing = [process for process in missing if process.pid is not None]
@@ -94,15 +114,17 @@ def standing_still(
     for process in absent:
         worker = workers[process.worker]
         if worker.connected:
-            found = _database(connection, module, worker) or _role(connection, module, worker)
+            found = _database(connection, module, worker, commands) or _role(connection, module, worker, commands)
             if found is not None:
                 return found
     if absent:
-        return _slots(connection, module, absent) or _unknown(absent, within)
+        return _slots(connection, module, absent, commands) or _unknown(absent, within)
     return _failing(failing, within)
 
 
-def _database(connection: psycopg.Connection[Any], module: ModuleIR, worker: WorkerIR) -> LoadError | None:
+def _database(
+    connection: psycopg.Connection[Any], module: ModuleIR, worker: WorkerIR, commands: Commands
+) -> LoadError | None:
     name = _value(connection, module, worker.database)
     if not name:
         return None
@@ -113,7 +135,7 @@ def _database(connection: psycopg.Connection[Any], module: ModuleIR, worker: Wor
             "database",
             f'worker "{worker.title}" can\'t connect: database "{name}" does not exist',
             detail=_chosen(module, worker.database, "It is named"),
-            hint=f"Type: psql -c {_quoted(f'CREATE DATABASE {quote_ident(name)};')}",
+            hint=f"Type: {commands.sql} {_quoted(f'CREATE DATABASE {quote_ident(name)};')}",
         )
     if not row[0]:
         return LoadError(
@@ -125,7 +147,9 @@ def _database(connection: psycopg.Connection[Any], module: ModuleIR, worker: Wor
     return None
 
 
-def _role(connection: psycopg.Connection[Any], module: ModuleIR, worker: WorkerIR) -> LoadError | None:
+def _role(
+    connection: psycopg.Connection[Any], module: ModuleIR, worker: WorkerIR, commands: Commands
+) -> LoadError | None:
     name = _value(connection, module, worker.role)
     if not name:
         return None
@@ -141,11 +165,13 @@ def _role(connection: psycopg.Connection[Any], module: ModuleIR, worker: WorkerI
         "role",
         f'worker "{worker.title}" can\'t connect: role "{name}" {wrong}',
         detail=_chosen(module, worker.role, "It is named"),
-        hint=f"Type: psql -c {_quoted(statement)}",
+        hint=f"Type: {commands.sql} {_quoted(statement)}",
     )
 
 
-def _slots(connection: psycopg.Connection[Any], module: ModuleIR, absent: Sequence[Process]) -> LoadError | None:
+def _slots(
+    connection: psycopg.Connection[Any], module: ModuleIR, absent: Sequence[Process], commands: Commands
+) -> LoadError | None:
     most = int(_ask(connection, "SHOW max_worker_processes"))
     query = "SELECT pg_catalog.count(*) FROM pg_catalog.pg_stat_activity WHERE backend_type <> ALL (%s)"
     row = connection.execute(query, [list(_NO_WORKERS)]).fetchone()
@@ -153,13 +179,13 @@ def _slots(connection: psycopg.Connection[Any], module: ModuleIR, absent: Sequen
     if taken + len(absent) <= most:
         return None
     wanted = most + len(absent) + sum(worker.count.value for worker in module.workers if worker.kind == "dynamic")
-    restart = f"pg_ctl restart -D {_ask(connection, 'SHOW data_directory')}"
+    restart = commands.restarting(connection)
     return LoadError(
         "slots",
         f"no slot for {_processes(absent)}",
         detail=f"max_worker_processes is {most}, and {taken} background workers of all libraries run.",
         hint="Raise it, restart the server, and load again. Type:\n"
-        f"psql -c {_quoted(f'ALTER SYSTEM SET max_worker_processes = {wanted};')}\n{restart}",
+        f"{commands.sql} {_quoted(f'ALTER SYSTEM SET max_worker_processes = {wanted};')}\n{restart}",
     )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from pgbgw.build import CompileError, Pg, build
+from pgbgw.build.pgxs import run_make
 from tests.compile.compiling import COMPILERS, compiles, extra_includes, write
 from tests.golden import emitted
 from tests.server.conftest import server_15, server_18
@@ -69,3 +70,17 @@ def test_a_fault_in_c_of_the_user_is_told_by_its_declaration(tmp_path: Path) -> 
         build(type(tree)(tree.extension, tree.version, broken, tree.origins), server_15(), tmp_path / "out")
     origins = {message.origin for message in raised.value.messages}
     assert {worker.origin for worker in emitted.module("c_worker").workers if worker.name == "sampler"} == origins
+
+
+def test_a_tree_is_compiled_anew_for_another_server(tmp_path: Path) -> None:
+    """What was built for one major is not installed into another; for its own there is nothing left to compile."""
+    first, second = server_15(), server_18()
+    folder = build(emitted.tree("everything"), first, tmp_path / "out").directory
+
+    def compiles_again(pg: Pg) -> bool:
+        status, log = run_make(folder, pg, "--dry-run")
+        assert status == 0, log
+        return " -c " in log
+
+    assert not compiles_again(first)
+    assert compiles_again(second)

@@ -229,9 +229,8 @@ def test_configuration_reads_back(texts: Texts) -> None:
         "superuser": "true",
     }
     snippet = tree.files["shop.conf"]
-    assert conf_values(snippet) == {"shared_preload_libraries": "shop"}
+    assert conf_values(snippet) == {}  # appended to postgresql.conf as it is, it changes nothing
     assert conf_values(snippet.replace("\n#shop.", "\nshop.")) == {
-        "shared_preload_libraries": "shop",
         "shop.paused": "off",
         "shop.label": texts.free[3],
         "shop.mood": distinct(texts.free[5], 1),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -18,6 +20,7 @@ from click.testing import CliRunner, Result
 
 from pgbgw.build import Pg
 from pgbgw.cli.app import cli
+from pgbgw.cli.project import alone
 from pgbgw.server import Cluster, open_project, throwaway_cluster
 from pgbgw.server.load import connect
 from tests.server.waiting import eventually
@@ -115,14 +118,117 @@ def test_a_changed_declaration_never_loses_jobs_unasked(project: Path) -> None:
     execute(project, "INSERT INTO shop.jobs (task) VALUES ('x')")
     eventually(lambda: execute(project, "SELECT count(*) FROM shop.jobs_later") == (1,))
     edit(project / "shop.py", "task: str", "task: str\n    note: str | None")
+    pid = status()["cluster"]["pid"]
     refused = run()
     assert refused.exit_code == 4
     assert "its queues hold jobs" in refused.stderr
     assert "shop.jobs_later (1)" in refused.stderr
-    assert status()["cluster"]["state"] == "stopped"
+    assert (status()["cluster"]["pid"], status()["cluster"]["state"]) == (pid, "running")
     reset = run("--reset")
     assert reset.exit_code == 0, reset.stderr
     assert execute(project, "SELECT count(note) FROM shop.jobs_later") == (0,)
+
+
+def extension_oid(project: Path) -> Any:
+    return execute(project, "SELECT oid FROM pg_extension WHERE extname = 'shop'")
+
+
+@pytest.mark.parametrize("forget", ["other database", "record"])
+def test_an_extension_that_did_not_change_is_kept(project: Path, forget: str) -> None:
+    assert run().exit_code == 0
+    first = extension_oid(project)
+    if forget == "record":
+        (project / ".pgbgw" / "project.json").unlink()
+    else:
+        assert run("--database", "other").exit_code == 0
+        assert [each["database"] for each in status()["extensions"]] == ["other"]
+    again = run()
+    assert again.exit_code == 0, again.stderr
+    assert "was there already" in again.stdout
+    assert extension_oid(project) == first
+    assert [each["database"] for each in status()["extensions"]] == ["postgres"]
+
+
+def test_a_failing_preparation_puts_the_server_back(project: Path) -> None:
+    assert run().exit_code == 0
+    (project / "shop.sql").write_text("SELECT 1 / 0;\n")
+    failed = run()
+    assert failed.exit_code == 4
+    assert "starting the server as it was before" in failed.stderr
+    (extension,) = status()["extensions"]
+    assert eventually(lambda: [each["pid"] for each in status()["extensions"][0]["processes"] if each["pid"]])
+    assert extension["preloaded"]
+
+
+def test_a_detached_server_whose_workers_fail_stays_to_be_mended(project: Path) -> None:
+    edit(project / "shop.py", "    database=database,", "    database=database,\n    role=role,")
+    setting = 'role = shop.string_setting("role", "ghost", context="postmaster", comment="Role.")\nstats ='
+    edit(project / "shop.py", "stats =", setting)
+    result = run("--timeout", "1")
+    assert result.exit_code == 4
+    assert "the server runs on" in result.stderr
+    assert 'python -m pgbgw connect -c "CREATE ROLE ghost LOGIN;"' in result.stderr
+    assert status()["cluster"]["state"] == "running"
+    execute(project, "CREATE ROLE ghost LOGIN SUPERUSER")
+    mended = run()
+    assert mended.exit_code == 0, mended.stderr
+
+
+def test_two_runs_at_once_wait_for_each_other(project: Path) -> None:
+    command = [sys.executable, "-m", "pgbgw", "run", "shop.py", "--detach"]
+    with alone(project / ".pgbgw"):
+        process = subprocess.Popen(
+            command, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            text=True,
+        )  # fmt: skip
+        assert process.stderr is not None
+        assert "another pgbgw run is at work here; waiting" in process.stderr.readline()
+        assert not (project / ".pgbgw" / "build").exists()
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+
+
+def test_a_database_that_is_gone_is_told_and_made_again(project: Path) -> None:
+    assert run("--database", "other").exit_code == 0
+    execute(project, "DROP DATABASE other WITH (FORCE)")
+    (gone,) = status()["extensions"]
+    assert gone["error"] == 'database "other" does not exist; python -m pgbgw run shop.py makes it'
+    shown = pgbgw("status")
+    assert shown.exit_code == 0
+    assert shown.stdout.startswith("cluster: running")
+    assert gone["error"] in shown.stdout
+    with connect(cluster_of(project).conninfo("template1")) as connection:
+        connection.execute("DROP DATABASE postgres WITH (FORCE)")
+    again = run()
+    assert again.exit_code == 0, again.stderr
+    (back,) = status()["extensions"]
+    assert (back["database"], back["error"], back["version"]) == ("postgres", None, "1.0")
+
+
+def test_a_field_of_a_state_does_not_hide_its_name(project: Path) -> None:
+    edit(project / "shop.py", "    done = Counter", '    name = Counter("Named like its state.")\n    done = Counter')
+    assert run().exit_code == 0
+    (state,) = status()["extensions"][0]["states"]
+    assert (state["name"], state["values"]["name"]) == ("job", 0)
+
+
+def test_what_run_prints_goes_through_a_shell(project: Path) -> None:
+    result = run("--database", 'a "$b" `c`')
+    assert result.exit_code == 0, result.stderr
+    line = next(line for line in result.stdout.splitlines() if "connect with: " in line)
+    psql, dsn = shlex.split(line.partition("connect with: ")[2])
+    assert (psql, dsn) == ("psql", cluster_of(project).conninfo('a "$b" `c`'))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root's cluster lives elsewhere")
+def test_a_deleted_record_does_not_lose_the_cluster_of_root(project: Path) -> None:
+    assert run().exit_code == 0
+    pid, first = status()["cluster"]["pid"], extension_oid(project)
+    shutil.rmtree(project / ".pgbgw")
+    assert status()["cluster"]["pid"] == pid
+    again = run()
+    assert again.exit_code == 0, again.stderr
+    assert extension_oid(project) == first
 
 
 def test_an_empty_queue_lets_a_changed_declaration_through(project: Path) -> None:
@@ -192,12 +298,14 @@ def test_interrupting_the_log_stops_the_server(project: Path, number: signal.Sig
     ) as process:
         assert process.stdout is not None
         lines = iter(process.stdout.readline, "")
-        assert any('shop worker LOG:  worker "shop worker 1" started' in line for line in lines)
+        shown = list(itertools.takewhile(lambda line: "in another terminal" not in line, lines))
+        assert any(line.startswith("the server runs; connect with: psql ") for line in shown)
         assert cluster_of(project).status().state == "running"
         process.send_signal(number)
-        _, errors = process.communicate(timeout=60)
+        rest, errors = process.communicate(timeout=60)
     assert process.returncode == 0, errors
     assert errors.endswith("stopping the server\n")
+    assert "waits for extension" not in "".join([*shown, rest])
     assert cluster_of(project).status().state == "stopped"
 
 

@@ -117,3 +117,15 @@ def test_nobody_needs_to_be_connected_before(served: Server) -> None:
     served.cluster.start()
     eventually(lambda: served.log('waits: database "served" does not exist', mark), within=20)
     assert len(served.log("FATAL", mark)) == 1
+
+
+def test_statements_that_can_not_succeed_stop_no_worker(served: Server) -> None:
+    """In its own database, or in a transaction block, DROP DATABASE fails before any worker is asked to leave."""
+    pid = served.pid(WORKER)
+    with pytest.raises(psycopg.errors.ObjectInUse):
+        served.rows("DROP DATABASE served", dbname="served")
+    with served.connect() as connection:
+        connection.execute("BEGIN")
+        with pytest.raises(psycopg.errors.ActiveSqlTransaction):
+            connection.execute("DROP DATABASE served")
+    assert served.pid(WORKER) == pid

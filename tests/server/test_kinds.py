@@ -116,6 +116,25 @@ def test_a_failing_round(server: Server) -> None:
     server.reset()
 
 
+def test_a_cancelled_round_waits_for_its_interval(server: Server) -> None:
+    """Whoever cancels a round does not want it again at once; the process stays."""
+    server.set(kinds__every="7200")
+    eventually(lambda: server.value("SHOW kinds.every") == "2h")
+    server.rows("INSERT INTO ticked VALUES ('sleep')")
+    before = pids(server, "tick")
+    server.set(kinds__every="1")
+    busy = "SELECT count(*) FROM pg_stat_activity WHERE pid = %s AND wait_event = 'PgSleep'"
+    eventually(lambda: server.value(busy, before) == 1, what="the round")
+    server.set(kinds__every="7200")
+    mark = server.mark()
+    server.rows("SELECT pg_cancel_backend(%s)", before)
+    eventually(lambda: server.log("kinds tick ERROR:  canceling statement due to user request", mark))
+    eventually(lambda: state(server, "tick") == ["idle"])
+    server.rows("DELETE FROM ticked WHERE line = 'sleep'")
+    assert pids(server, "tick") == before
+    server.reset()
+
+
 def test_when_and_unless(server: Server) -> None:
     """Boolean settings are read in the loop."""
     server.set(kinds__ticking="off")

@@ -174,14 +174,19 @@ def test_a_function_of_another_version_is_an_error(server: Server) -> None:
     """SQL objects that do not fit the library give an error, and no crash."""
     server.rows("""CREATE FUNCTION more_columns(OUT a bigint, OUT b timestamptz, OUT c text, OUT d text)
                    AS '$libdir/my_worker', 'my_worker_get_worker_stats' LANGUAGE C;
+                   CREATE FUNCTION other_columns(OUT a bigint, OUT b text, OUT c text)
+                   AS '$libdir/my_worker', 'my_worker_get_worker_stats' LANGUAGE C;
                    CREATE FUNCTION no_arguments() RETURNS integer
+                   AS '$libdir/my_worker', 'my_worker_launch_task' LANGUAGE C;
+                   CREATE FUNCTION other_arguments(text DEFAULT 'x') RETURNS integer
                    AS '$libdir/my_worker', 'my_worker_launch_task' LANGUAGE C""")
+    functions = ("more_columns", "other_columns", "no_arguments", "other_arguments")
     try:
-        for function in ("more_columns", "no_arguments"):
+        for function in functions:
             with pytest.raises(psycopg.errors.DatatypeMismatch, match="different versions"):
                 server.rows(f"SELECT * FROM {function}()")
     finally:
-        server.rows("DROP FUNCTION more_columns, no_arguments")
+        server.rows(f"DROP FUNCTION {', '.join(functions)}")
 
 
 def test_drop_extension_under_load(server: Server) -> None:
@@ -309,6 +314,24 @@ def test_nothing_is_left_in_the_session(server: Server) -> None:
         assert server.value("SELECT count(*) FROM my_queue_jobs") == 0
     finally:
         server.rows("REVOKE ALL ON processed FROM somebody; DROP ROLE somebody")
+
+
+def test_another_session_user_is_undone(server: Server) -> None:
+    """SET SESSION AUTHORIZATION in a handler ends with the batch, though the worker has no role to go back to."""
+    server.rows("""
+        CREATE ROLE bob;
+        CREATE OR REPLACE FUNCTION public.process_item(id bigint, payload jsonb) RETURNS void LANGUAGE plpgsql AS $$
+        BEGIN
+            INSERT INTO public.processed VALUES (process_item.id, to_jsonb(session_user));
+            EXECUTE 'SET SESSION AUTHORIZATION bob';
+        END $$""")
+    try:
+        for number in (1, 2):
+            enqueue(server, "{}")
+            eventually(lambda: processed(server) == number)  # noqa: B023
+        assert server.rows("SELECT DISTINCT payload FROM processed") == [("postgres",)]
+    finally:
+        server.rows("DROP ROLE bob")
 
 
 def test_a_missing_handler_costs_no_attempt(server: Server) -> None:

@@ -373,3 +373,41 @@ def test_values_of_another_extension() -> None:
     shop.shop.queue_worker("deliver", other.mail, run=SELECT)
     shop.shop.shutdown(flag=other.stats.paused)
     assert codes(shop.shop) == ["BGW424"] * 5
+
+
+@pytest.mark.parametrize(
+    ("data", "place", "what"),
+    [
+        (b"x = 1\n# caf\xe9\n", (2, 6), "byte 0xe9 is not utf-8"),
+        (b"# \xe9\nx = 1\n", (1, 3), "byte 0xe9 is not utf-8"),
+        (b"x = 1\ny = 2  # a\0b\n", (2, 11), "NUL character"),
+    ],
+)
+def test_bytes_that_python_refuses_in_a_file(tmp_path: Path, data: bytes, place: tuple[int, int], what: str) -> None:
+    """compile() overlooks the first two, and does not place the third."""
+    path = tmp_path / "shop.py"
+    path.write_bytes(b'from pgbgw import Extension\nshop = Extension("shop")\n' + data)
+    _, found = check_file(path)
+    origin = found[0].origin
+    assert [each.code for each in found] == ["BGW002"]
+    assert origin is not None
+    assert (origin.line - 2, origin.column) == place
+    assert what in found[0].message
+
+
+def test_a_file_in_the_encoding_that_it_declares(tmp_path: Path) -> None:
+    path = tmp_path / "shop.py"
+    path.write_bytes(b'# coding: latin-1\nfrom pgbgw import Extension\nshop = Extension("shop")  # caf\xe9\n')
+    checked, found = check_file(path)
+    assert (checked is not None, found) == (True, [])
+
+
+def test_settings_are_not_called_unused_while_sql_does_not_parse() -> None:
+    shop = Shop()
+    shop.shop.string_setting("label", "a")
+    shop.tidy(run=sql("INSERT public.notes VALUES (:label)"))
+    assert codes(shop.shop) == ["BGW201"]
+    shop = Shop()
+    shop.shop.string_setting("label", "a")
+    shop.tidy(run=sql("INSERT INTO public.notes VALUES (1)"))
+    assert codes(shop.shop) == ["BGW312"]

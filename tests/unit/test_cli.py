@@ -173,9 +173,14 @@ def test_new_overwrites_nothing(folder: Path) -> None:
     (folder / "shop.sql").write_text("mine")
     result = pgbgw("new", "shop")
     assert result.exit_code == USAGE
-    assert "shop.sql exists already" in result.stderr
+    assert "Error: shop.sql exists already" in result.stderr
     assert [path.name for path in folder.iterdir()] == ["shop.sql"]
     assert (folder / "shop.sql").read_text() == "mine"
+
+
+def test_new_counts_what_exists(folder: Path) -> None:
+    assert pgbgw("new", "shop").exit_code == 0
+    assert "shop.py and shop.sql exist already" in pgbgw("new", "shop").stderr
 
 
 @pytest.mark.parametrize("name", ["Shop", "1st", "a-b", "../x", "class", "x" * 70, "pg_shop"])
@@ -291,7 +296,7 @@ def test_what_run_remembers_is_read_back(folder: Path) -> None:
     (folder / ".pgbgw").mkdir()
     project = Project(folder)
     assert project.latest is None
-    record = Record("shop.py", 3, SUBJECT).with_done("db", Done(setup="1", script="2"))
+    record = Record("shop.py", 3, SUBJECT, serves=("db",)).with_done("db", Done(setup="1", script="2"))
     project.keep(record)
     assert Project(folder).latest == record
     assert Project(folder).latest is not None

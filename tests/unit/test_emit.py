@@ -55,7 +55,8 @@ def test_files_follow_what_is_declared() -> None:
         "worker_tidy.c",
         "worker_task.c",
     ]
-    assert list(tree(shop).files) == [*always, *more, *last]
+    with_session = [*always[:-1], "session.c", always[-1]]
+    assert list(tree(shop).files) == [*with_session, *more, *last]
 
 
 def test_make_is_told_every_source() -> None:
@@ -131,6 +132,59 @@ def test_answers_stand_behind_their_statements() -> None:
     shop.bool_setting("hidden", True, flags=("no_show_all",), context="user")
     assert "shop.hidden" not in tree(shop).files["expected/shop.out"]
     assert "shop.shown|sighup\n" in tree(shop).files["expected/shop.out"]
+
+
+def test_code_spans_of_the_readme_hold_what_was_written() -> None:
+    shop: Any = Extension("shop", database="d")
+    shop.interval_worker("tidy", every=seconds(1), run=sql("DELETE FROM t WHERE a < 1 AND b || 'c' <> '\\d`'"))
+    shop.interval_worker("count", every=seconds(1), run=sql("SELECT 1 <= 2"))
+    shop.interval_worker("plain", title="a<b|c", every=seconds(1), run=sql("SELECT 1"))
+    readme = tree(shop).files["README.md"]
+    assert "runs `` DELETE FROM t WHERE a < 1 AND b \\|\\| 'c' <> '\\d`' `` each interval |" in readme
+    assert "runs `SELECT 1 <= 2` each interval |" in readme
+    assert "| a&lt;b\\|c | 1 |" in readme
+
+
+def test_the_configuration_switches_nothing_off() -> None:
+    """Appended to postgresql.conf as it is, it leaves all as it was."""
+    conf = emitted.tree("several_processes").files["crowd.conf"]
+    assert [line for line in conf.split("\n") if line and not line.startswith("#")] == []
+    assert "\n#shared_preload_libraries = 'crowd'\n" in conf
+    count = re.search(r"# Workers: (\d+) that start with the server, and up to (\d+) that are launched\.", conf)
+    assert count
+    assert f"\n#max_worker_processes = {8 + int(count[1]) + int(count[2])}\n" in conf
+
+
+def test_the_readme_tells_an_administrator_what_is_needed() -> None:
+    shop: Any = Extension("shop", database="d", role="clerk")
+    hands = shop.int_setting("hands", 3, min=1, max=5, context="postmaster")
+    shop.int_setting("nap", 2, min=1, max=9, unit="s")
+    mail = shop.queue("mail", Mail, retries=7, backoff=seconds(90), backoff_limit=seconds(7200))
+    shop.queue_worker("deliver", mail, workers=hands, run=call("public.deliver", "address", "attempt", "nap"))
+    shop.interval_worker("tidy", every=seconds(1), run=sql("SELECT 1"))
+    shop.dynamic_worker("task", args={"key": "bigint"}, limit=2, run=call("f", "key"))
+    readme = tree(shop).files["README.md"]
+    for told in (
+        "4 that start with the server, and up to 2 that are launched",
+        "| 3 (`shop.hands`) | `clerk` |",
+        "the function `public.deliver(address text, attempt integer, nap integer)`",
+        "is tried again 7 times from `shop.mail_later`, first after 90 s, then",
+        " each time after twice as long, at most 2 h.",
+        "| 1 to 9 s |",
+        "- `SELECT` `shop.launch_task(key bigint)`: the answer is its pid, once the process is connected.",
+        "GRANT EXECUTE ON FUNCTION shop.launch_task(bigint) TO some_role;",
+        "| at most 2 | the role that launches it |",
+        "`make installcheck`",
+        "To uninstall, say `DROP EXTENSION shop;`",
+        "The queues are dropped with all their jobs.",
+    ):
+        assert told in readme
+    none: Any = Extension("shop", database="d")
+    none.queue_worker("deliver", none.queue("mail", Mail, retries=0), run=call("f"))
+    readme = tree(none).files["README.md"]
+    assert "| 1 | the bootstrap superuser |" in readme
+    assert "A job that fails is not tried again: it is kept" in readme
+    assert "launch" not in readme
 
 
 def test_every_template_is_used() -> None:

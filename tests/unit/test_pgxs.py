@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -113,6 +114,31 @@ def test_what_is_not_ours_is_not_replaced(tmp_path: Path) -> None:
         write_tree(tiny_tree(), out)
     assert '"thesis.txt"' in str(raised.value.detail)
     assert contents(out) == {"thesis.txt": b"years of work"}
+
+
+def test_a_folder_of_others_is_not_searched_through(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "large" / "below").mkdir(parents=True)
+
+    def walk(*_: object) -> None:
+        raise FileNotFoundError(2, "No such file or directory", "below/gone")
+
+    monkeypatch.setattr(Path, "rglob", walk)
+    with pytest.raises(TreeRefused, match="holds files that would be lost"):
+        write_tree(tiny_tree(), tmp_path / "large")
+
+
+def test_a_folder_that_can_not_be_looked_at_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    closed = tmp_path / "closed" / "out"
+
+    def look(path: Path, stat: Callable[..., os.stat_result] = Path.stat, **options: bool) -> os.stat_result:
+        if path == closed:
+            raise PermissionError(13, "Permission denied", str(path))
+        return stat(path, **options)
+
+    monkeypatch.setattr(Path, "stat", look)
+    with pytest.raises(TreeRefused, match="could not look at") as raised:
+        write_tree(tiny_tree(), closed)
+    assert "Permission denied" in str(raised.value.detail)
 
 
 @pytest.mark.parametrize("name", ["tiny.c", "notes.txt", MANIFEST])

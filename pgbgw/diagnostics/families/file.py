@@ -21,7 +21,8 @@ ROWS = (
         "declaration is not Python",
         """
         A declaration is an ordinary Python file. Python could not parse this one, so nothing in it was run; the
-        position is the one that Python gives.
+        position is the one that Python gives. A NUL character, and a byte outside the encoding of the file, count too,
+        in a comment as well: Python refuses them where it runs a file.
         """,
         wrong="""
         batch = shop.int_setting("batch", 100

@@ -183,8 +183,8 @@ ROWS = (
         "option has a value of the wrong type",
         """
         Each option takes one type, which a type checker knows too. Examples: database= and role= are text or a string
-        setting, title= and activity= are text, alive= is a gauge or an integer of shared state, notify= and
-        transaction= are True or False.
+        setting, title= and activity= are text, alive= is a gauge or an integer of shared state, args= maps
+        names to SQL types, notify= and transaction= are True or False.
         """,
         wrong="""
         shop.interval_worker("beat", every=minutes(1), run=sql("SELECT 1"), alive=stats.sent)

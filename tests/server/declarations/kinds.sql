@@ -19,6 +19,9 @@ BEGIN
     IF EXISTS (SELECT FROM public.ticked WHERE line = 'fail') THEN
         RAISE EXCEPTION 'tick fails';
     END IF;
+    IF EXISTS (SELECT FROM public.ticked WHERE line = 'sleep') THEN
+        PERFORM pg_catalog.pg_sleep(600);
+    END IF;
     INSERT INTO public.ticked VALUES (greeting || number);
 END
 $$;

@@ -65,10 +65,13 @@ odd_launch_int(PG_FUNCTION_ARGS)
 {
 	BackgroundWorker registration;
 	OddIntLaunch launch;
+	Oid		   *types;
+	int			nargs;
 	pid_t		pid;
 
 	odd_require_shared();
-	if (PG_NARGS() != 1)
+	(void) get_func_signature(fcinfo->flinfo->fn_oid, &types, &nargs);
+	if (nargs != 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
 				 errmsg("the library \"%s\" and its SQL objects are of different versions", "odd"),
@@ -82,7 +85,7 @@ odd_launch_int(PG_FUNCTION_ARGS)
 	else
 		odd_pack_text(launch.register_, sizeof(launch.register_),
 					  "register", "text",
-					  PG_GETARG_DATUM(0));
+					  types[0], PG_GETARG_DATUM(0));
 
 	snprintf(registration.bgw_name, BGW_MAXLEN, "%s", "-- launches");
 	snprintf(registration.bgw_type, BGW_MAXLEN, "%s", "-- launches");

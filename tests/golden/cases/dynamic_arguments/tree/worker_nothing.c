@@ -56,10 +56,13 @@ tasks_launch_nothing(PG_FUNCTION_ARGS)
 {
 	BackgroundWorker registration;
 	TasksNothingLaunch launch;
+	Oid		   *types;
+	int			nargs;
 	pid_t		pid;
 
 	tasks_require_shared();
-	if (PG_NARGS() != 0)
+	(void) get_func_signature(fcinfo->flinfo->fn_oid, &types, &nargs);
+	if (nargs != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
 				 errmsg("the library \"%s\" and its SQL objects are of different versions", "tasks"),

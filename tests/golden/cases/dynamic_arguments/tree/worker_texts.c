@@ -68,10 +68,14 @@ tasks_launch_texts(PG_FUNCTION_ARGS)
 {
 	BackgroundWorker registration;
 	TasksTextsLaunch launch;
+	Oid		   *types;
+	int			nargs;
 	pid_t		pid;
 
 	tasks_require_shared();
-	if (PG_NARGS() != 4)
+	(void) get_func_signature(fcinfo->flinfo->fn_oid, &types, &nargs);
+	if (nargs != 4 ||
+		types[3] != BOOLOID)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
 				 errmsg("the library \"%s\" and its SQL objects are of different versions", "tasks"),
@@ -85,19 +89,19 @@ tasks_launch_texts(PG_FUNCTION_ARGS)
 	else
 		tasks_pack_text(launch.key, sizeof(launch.key),
 						"key", "uuid",
-						PG_GETARG_DATUM(0));
+						types[0], PG_GETARG_DATUM(0));
 	if (PG_ARGISNULL(1))
 		launch.nulls[1] = true;
 	else
 		tasks_pack_text(launch.words, sizeof(launch.words),
 						"words", "text",
-						PG_GETARG_DATUM(1));
+						types[1], PG_GETARG_DATUM(1));
 	if (PG_ARGISNULL(2))
 		launch.nulls[2] = true;
 	else
 		tasks_pack_text(launch.numbers, sizeof(launch.numbers),
 						"numbers", "integer[]",
-						PG_GETARG_DATUM(2));
+						types[2], PG_GETARG_DATUM(2));
 	if (PG_ARGISNULL(3))
 		launch.nulls[3] = true;
 	else

@@ -72,10 +72,24 @@ tasks_launch_values(PG_FUNCTION_ARGS)
 {
 	BackgroundWorker registration;
 	TasksValuesLaunch launch;
+	Oid		   *types;
+	int			nargs;
 	pid_t		pid;
 
 	tasks_require_shared();
-	if (PG_NARGS() != 11)
+	(void) get_func_signature(fcinfo->flinfo->fn_oid, &types, &nargs);
+	if (nargs != 11 ||
+		types[0] != INT2OID ||
+		types[1] != INT4OID ||
+		types[2] != INT8OID ||
+		types[3] != BOOLOID ||
+		types[4] != FLOAT4OID ||
+		types[5] != FLOAT8OID ||
+		types[6] != OIDOID ||
+		types[7] != DATEOID ||
+		types[8] != TIMESTAMPOID ||
+		types[9] != TIMESTAMPTZOID ||
+		types[10] != REGCLASSOID)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
 				 errmsg("the library \"%s\" and its SQL objects are of different versions", "tasks"),

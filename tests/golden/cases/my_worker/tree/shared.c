@@ -11,6 +11,7 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "catalog/pg_type_d.h"
 #include "commands/dbcommands.h"
 #include "funcapi.h"
 #include "mb/pg_wchar.h"
@@ -35,7 +36,8 @@ static int	count_slots(void);
 static Size shared_size(void);
 static void fill(void);
 static void set_shutdown_requested(bool requested);
-static void require_columns(TupleDesc tupdesc, int natts);
+static void require_columns(TupleDesc tupdesc, int natts, const Oid *types);
+static void version_mismatch(void);
 static Datum text_datum(const char *text);
 
 /*
@@ -213,13 +215,22 @@ set_shutdown_requested(bool requested)
  * the end of a row.
  */
 static void
-require_columns(TupleDesc tupdesc, int natts)
+require_columns(TupleDesc tupdesc, int natts, const Oid *types)
 {
 	if (tupdesc->natts != natts)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATATYPE_MISMATCH),
-				 errmsg("the library \"%s\" and its SQL objects are of different versions", "my_worker"),
-				 errhint("Run ALTER EXTENSION %s UPDATE, or install the library that belongs to them.", "my_worker")));
+		version_mismatch();
+	for (int i = 0; i < natts; i++)
+		if (TupleDescAttr(tupdesc, i)->atttypid != types[i])
+			version_mismatch();
+}
+
+static void
+version_mismatch(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_DATATYPE_MISMATCH),
+			 errmsg("the library \"%s\" and its SQL objects are of different versions", "my_worker"),
+			 errhint("Run ALTER EXTENSION %s UPDATE, or install the library that belongs to them.", "my_worker")));
 }
 
 PG_FUNCTION_INFO_V1(my_worker_workers);
@@ -247,12 +258,15 @@ my_worker_workers(PG_FUNCTION_ARGS)
 		{"main", "my_custom_worker", 1},
 		{"task", "my_worker task", 4},
 	};
+	static const Oid types[] = {
+		TEXTOID, TEXTOID, INT4OID, INT4OID, TEXTOID, TEXTOID, TIMESTAMPTZOID, INT4OID
+	};
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	int			slot = 0;
 
 	my_worker_require_shared();
 	InitMaterializedSRF(fcinfo, 0);
-	require_columns(result->setDesc, 8);
+	require_columns(result->setDesc, lengthof(types), types);
 	for (int i = 0; i < (int) lengthof(workers); i++)
 	{
 		for (int process = 1; process <= workers[i].count; process++)
@@ -294,6 +308,11 @@ PG_FUNCTION_INFO_V1(my_worker_get_worker_stats);
 Datum
 my_worker_get_worker_stats(PG_FUNCTION_ARGS)
 {
+	static const Oid types[] = {
+		INT8OID,
+		TIMESTAMPTZOID,
+		TEXTOID,
+	};
 	TupleDesc	tupdesc;
 	MyWorkerWorkerState copy;
 	Datum		values[3];
@@ -302,7 +321,7 @@ my_worker_get_worker_stats(PG_FUNCTION_ARGS)
 	my_worker_require_shared();
 	if (get_call_result_type(fcinfo, NULL, &tupdesc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
-	require_columns(tupdesc, lengthof(values));
+	require_columns(tupdesc, lengthof(types), types);
 
 	/* copy under the lock, allocate after it */
 	LWLockAcquire(&my_worker_shared->lock, LW_SHARED);

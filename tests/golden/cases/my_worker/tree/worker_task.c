@@ -63,10 +63,14 @@ my_worker_launch_task(PG_FUNCTION_ARGS)
 {
 	BackgroundWorker registration;
 	MyWorkerTaskLaunch launch;
+	Oid		   *types;
+	int			nargs;
 	pid_t		pid;
 
 	my_worker_require_shared();
-	if (PG_NARGS() != 1)
+	(void) get_func_signature(fcinfo->flinfo->fn_oid, &types, &nargs);
+	if (nargs != 1 ||
+		types[0] != INT4OID)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
 				 errmsg("the library \"%s\" and its SQL objects are of different versions", "my_worker"),

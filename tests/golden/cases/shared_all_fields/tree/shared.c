@@ -11,6 +11,7 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "catalog/pg_type_d.h"
 #include "commands/dbcommands.h"
 #include "funcapi.h"
 #include "mb/pg_wchar.h"
@@ -35,7 +36,8 @@ static int	count_slots(void);
 static Size shared_size(void);
 static void fill(void);
 static void set_shutdown_requested(bool requested);
-static void require_columns(TupleDesc tupdesc, int natts);
+static void require_columns(TupleDesc tupdesc, int natts, const Oid *types);
+static void version_mismatch(void);
 static Datum text_datum(const char *text);
 
 /*
@@ -214,13 +216,22 @@ set_shutdown_requested(bool requested)
  * the end of a row.
  */
 static void
-require_columns(TupleDesc tupdesc, int natts)
+require_columns(TupleDesc tupdesc, int natts, const Oid *types)
 {
 	if (tupdesc->natts != natts)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATATYPE_MISMATCH),
-				 errmsg("the library \"%s\" and its SQL objects are of different versions", "meter"),
-				 errhint("Run ALTER EXTENSION %s UPDATE, or install the library that belongs to them.", "meter")));
+		version_mismatch();
+	for (int i = 0; i < natts; i++)
+		if (TupleDescAttr(tupdesc, i)->atttypid != types[i])
+			version_mismatch();
+}
+
+static void
+version_mismatch(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_DATATYPE_MISMATCH),
+			 errmsg("the library \"%s\" and its SQL objects are of different versions", "meter"),
+			 errhint("Run ALTER EXTENSION %s UPDATE, or install the library that belongs to them.", "meter")));
 }
 
 PG_FUNCTION_INFO_V1(meter_workers);
@@ -247,12 +258,15 @@ meter_workers(PG_FUNCTION_ARGS)
 	}			workers[] = {
 		{"measure", "meter measure", 1},
 	};
+	static const Oid types[] = {
+		TEXTOID, TEXTOID, INT4OID, INT4OID, TEXTOID, TEXTOID, TIMESTAMPTZOID, INT4OID
+	};
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	int			slot = 0;
 
 	meter_require_shared();
 	InitMaterializedSRF(fcinfo, 0);
-	require_columns(result->setDesc, 8);
+	require_columns(result->setDesc, lengthof(types), types);
 	for (int i = 0; i < (int) lengthof(workers); i++)
 	{
 		for (int process = 1; process <= workers[i].count; process++)
@@ -294,6 +308,19 @@ PG_FUNCTION_INFO_V1(meter_get_values_stats);
 Datum
 meter_get_values_stats(PG_FUNCTION_ARGS)
 {
+	static const Oid types[] = {
+		INT8OID,
+		INT8OID,
+		INT8OID,
+		INT8OID,
+		INT8OID,
+		FLOAT8OID,
+		BOOLOID,
+		BOOLOID,
+		TIMESTAMPTZOID,
+		TEXTOID,
+		TEXTOID,
+	};
 	TupleDesc	tupdesc;
 	MeterValuesState copy;
 	Datum		values[11];
@@ -302,7 +329,7 @@ meter_get_values_stats(PG_FUNCTION_ARGS)
 	meter_require_shared();
 	if (get_call_result_type(fcinfo, NULL, &tupdesc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
-	require_columns(tupdesc, lengthof(values));
+	require_columns(tupdesc, lengthof(types), types);
 
 	/* copy under the lock, allocate after it */
 	LWLockAcquire(&meter_shared->lock, LW_SHARED);
@@ -334,11 +361,18 @@ PG_FUNCTION_INFO_V1(meter_get_single_stats);
 Datum
 meter_get_single_stats(PG_FUNCTION_ARGS)
 {
+	static const Oid types[] = {
+		TEXTOID,
+	};
+	Oid			result_type;
 	MeterSingleState copy;
 	Datum		values[1];
 	bool		nulls[1] = {0};
 
 	meter_require_shared();
+	if (get_call_result_type(fcinfo, &result_type, NULL) != TYPEFUNC_SCALAR ||
+		result_type != types[0])
+		version_mismatch();
 
 	/* copy under the lock, allocate after it */
 	LWLockAcquire(&meter_shared->lock, LW_SHARED);

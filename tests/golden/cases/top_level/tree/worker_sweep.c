@@ -66,10 +66,14 @@ broom_launch_sweep(PG_FUNCTION_ARGS)
 {
 	BackgroundWorker registration;
 	BroomSweepLaunch launch;
+	Oid		   *types;
+	int			nargs;
 	pid_t		pid;
 
 	broom_require_shared();
-	if (PG_NARGS() != 1)
+	(void) get_func_signature(fcinfo->flinfo->fn_oid, &types, &nargs);
+	if (nargs != 1 ||
+		types[0] != INT4OID)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
 				 errmsg("the library \"%s\" and its SQL objects are of different versions", "broom"),
