@@ -439,8 +439,9 @@ my_worker_recover(void)
 
 	debug_query_string = NULL;
 	AbortCurrentTransaction();
-	/* those for the session outlast a transaction */
-	LockReleaseSession(USER_LOCKMETHOD);
+	/* advisory locks for the session outlast a transaction */
+	if (me->connected)
+		LockReleaseSession(USER_LOCKMETHOD);
 	LWLockReleaseAll();
 	ConditionVariableCancelSleep();
 	pgstat_report_wait_end();
