@@ -50,7 +50,7 @@ def emit(module: ModuleIR) -> SourceTree:
             "database.c.in",
             "How workers wait for their database, and make way for DROP DATABASE and its like.",
         )
-    if module.queues:
+    if emitter.values["queue_workers"]:
         emitter.c(
             "queue.c", "queue.c.in", "How jobs are claimed, run, tried again and given up.", documents.QUEUE_NOTES
         )
@@ -170,6 +170,7 @@ def _values(module: ModuleIR) -> dict[str, Any]:
         "mac": SimpleNamespace(**{name: ctext.ident(text) for name, text in module.macros.items()}),
         "dynamic_workers": any(worker.kind == "dynamic" for worker in module.workers),
         "registered_workers": bool(static),
+        "queue_workers": any(isinstance(worker.body, QueueBody) for worker in module.workers),
         "connected_workers": any(worker.connected for worker in module.workers),
         "connected_static_workers": any(worker.connected for worker in static),
         "c_workers": any(isinstance(w.body, CBody) and not w.body.sql for w in module.workers),
@@ -187,7 +188,7 @@ def _values(module: ModuleIR) -> dict[str, Any]:
     }
     sources += ["session.c"] if values["connected_workers"] else []
     sources += ["database.c"] if values["connected_static_workers"] else []
-    sources += ["queue.c"] if module.queues else []
+    sources += ["queue.c"] if values["queue_workers"] else []
     sources += ["launch.c"] if values["dynamic_workers"] else []
     sources += ["top_level.c"] if values["top_level_statements"] else []
     sources += [worker.file for worker in module.workers]
