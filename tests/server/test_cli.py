@@ -23,7 +23,7 @@ from pgbgw.cli.app import cli
 from pgbgw.cli.project import alone
 from pgbgw.server import Cluster, open_project, throwaway_cluster
 from pgbgw.server.load import connect
-from tests.server.waiting import eventually
+from pgbgw.faults.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "my_worker.py"

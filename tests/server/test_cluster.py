@@ -27,7 +27,7 @@ from pgbgw.server import (
     throwaway_cluster,
 )
 from tests.server.tiny_extension import tiny_tree
-from tests.server.waiting import eventually
+from pgbgw.faults.waiting import eventually
 
 NO_SYNC = ("--no-sync",)
 

@@ -13,7 +13,7 @@ import pytest
 
 from pgbgw.build.pgconfig import Pg
 from tests.server.running import EXAMPLES, Server, module_of, serving
-from tests.server.waiting import eventually
+from pgbgw.faults.waiting import eventually
 
 WORKER = "my_custom_worker"
 

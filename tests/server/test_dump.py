@@ -6,7 +6,7 @@ import subprocess
 
 from pgbgw.build.pgconfig import Pg
 from tests.server.running import EXAMPLES, module_of, serving
-from tests.server.waiting import eventually
+from pgbgw.faults.waiting import eventually
 
 
 def _run(pg: Pg, program: str, *arguments: str, given: str = "") -> str:

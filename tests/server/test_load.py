@@ -19,7 +19,7 @@ from pgbgw.lower import lower
 from pgbgw.observe import Subject, observe, processes
 from pgbgw.server import Cluster, Installation, throwaway_cluster
 from pgbgw.server.load import LoadError, connect, load
-from tests.server.waiting import eventually
+from pgbgw.faults.waiting import eventually
 
 DECLARATION = """\
 from pgbgw import Extension, Payload, SharedStats, Counter, seconds, sql

@@ -13,8 +13,8 @@ import psycopg
 import pytest
 
 from pgbgw.build.pgconfig import Pg
-from tests.server.running import EXAMPLES, Server, module_of, serving, wait_for_crash_recovery
-from tests.server.waiting import eventually
+from tests.server.running import EXAMPLES, Server, module_of, serving
+from pgbgw.faults.waiting import eventually
 
 WORKER = "my_custom_worker"
 
@@ -448,7 +448,7 @@ def test_kill_9_with_recovery(server: Server) -> None:
     eventually(lambda: server.value(busy, [pid]) == 1)
     mark = server.mark()
     os.kill(pid, signal.SIGKILL)
-    wait_for_crash_recovery(server, mark)
+    server.wait_for_crash_recovery(mark)
     eventually(lambda: processed(server) == 2, within=30, what="the job after recovery")
     assert server.value("SELECT count(*) FROM my_queue_jobs") == 0
     assert server.value("SELECT items_processed FROM my_worker_status") == 1

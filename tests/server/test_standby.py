@@ -8,7 +8,7 @@ import pytest
 from pgbgw.build.pgconfig import Pg
 from tests.server.running import module_of, serving
 from tests.server.test_kinds import DECLARATIONS, pids, state
-from tests.server.waiting import eventually
+from pgbgw.faults.waiting import eventually
 
 
 def test_start_times_around_promotion(pg: Pg) -> None:

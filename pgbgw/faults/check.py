@@ -1,0 +1,70 @@
+"""What a check of the fault suite is, and the list of all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from pgbgw.faults.stage import Stage
+
+__all__ = ["CHECKS", "Check", "Need", "check", "unmet"]
+
+Need: TypeAlias = Literal["queue", "interval", "dynamic", "static", "restarted", "never", "timeout", "thorough"]
+"""What a declaration must have for a check to mean something: a worker of that kind, or an option."""
+
+_NEEDS: dict[Need, tuple[Callable[[Stage], bool], str]] = {
+    "queue": (lambda stage: bool(stage.lines), "no queue worker is declared"),
+    "interval": (lambda stage: bool(stage.rounds), "no interval worker is declared"),
+    "dynamic": (lambda stage: bool(stage.dynamic), "no dynamic worker is declared"),
+    "static": (lambda stage: bool(stage.static), "no worker that runs SQL by itself is declared"),
+    "restarted": (
+        lambda stage: any(w.restart is not None for w in stage.static),
+        "no worker is restarted",
+    ),
+    "never": (lambda stage: any(w.restart is None for w in stage.static), "every worker is restarted"),
+    "timeout": (
+        lambda stage: any(line.worker.timeout is not None for line in stage.lines),
+        "no queue worker has a timeout",
+    ),
+    "thorough": (lambda stage: stage.thorough, "takes minutes; --thorough runs it"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One fault that is caused, and what must come of it.
+
+    ``name`` is how it is chosen and cited, ``fault`` says what is done, ``answer`` what happens then, in a sentence
+    that the documentation shows. ``rules`` are the numbers of the worker checklist that it guards. ``run`` returns what
+    was seen, and raises an AssertionError when that is not what should be.
+    """
+
+    name: str
+    fault: str
+    answer: str
+    rules: tuple[int, ...]
+    needs: tuple[Need, ...]
+    run: Callable[[Stage], str]
+
+
+CHECKS: dict[str, Check] = {}
+"""All checks by name, in the order in which they run; ``pgbgw.faults.checks`` fills it."""
+
+
+def check(
+    name: str, fault: str, answer: str, *, rules: tuple[int, ...] = (), needs: tuple[Need, ...] = ()
+) -> Callable[[Callable[[Stage], str]], Callable[[Stage], str]]:
+    """Register a function as a check."""
+
+    def register(function: Callable[[Stage], str]) -> Callable[[Stage], str]:
+        assert name not in CHECKS, name
+        CHECKS[name] = Check(name, fault, answer, rules, needs, function)
+        return function
+
+    return register
+
+
+def unmet(chosen: Check, stage: Stage) -> str | None:
+    """Why a check means nothing for a declaration, or None."""
+    return next((reason for need in chosen.needs for holds, reason in [_NEEDS[need]] if not holds(stage)), None)

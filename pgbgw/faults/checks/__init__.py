@@ -1,0 +1,34 @@
+"""The checks, a module for each family; the order of these imports is the order in which they run."""
+
+# isort: off
+from pgbgw.faults.checks import items
+from pgbgw.faults.checks import signals
+from pgbgw.faults.checks import crashes
+from pgbgw.faults.checks import shutdown
+from pgbgw.faults.checks import databases
+from pgbgw.faults.checks import extension
+from pgbgw.faults.checks import hostile
+from pgbgw.faults.checks import sessions
+from pgbgw.faults.checks import resources
+from pgbgw.faults.checks import slots
+from pgbgw.faults.checks import enqueueing
+from pgbgw.faults.checks import endurance
+from pgbgw.faults.checks import copies
+from pgbgw.faults.checks import security
+
+__all__ = [
+    "items",
+    "signals",
+    "crashes",
+    "shutdown",
+    "databases",
+    "extension",
+    "hostile",
+    "sessions",
+    "resources",
+    "slots",
+    "enqueueing",
+    "endurance",
+    "copies",
+    "security",
+]
