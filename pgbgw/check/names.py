@@ -118,6 +118,7 @@ def _relations(extension: Extension) -> Iterator[_Object]:
         yield _Object(queue.view, f"view {owner}", queue.origin, ("view", *where))
     for state in extension.shared:
         yield _Object(state.view, f'view of shared state "{state.name}"', state.origin, ("view", 0, "name"))
+    yield _Object(derived.copies(extension), "table of copies of the extension", extension.origin, (0, "name"))
 
 
 def _functions(extension: Extension) -> Iterator[_Object]:

@@ -41,6 +41,7 @@ def emit(module: ModuleIR) -> SourceTree:
     emitter.c(module.header, "module.h.in", "What the files of this extension share.")
     emitter.c("module.c", "module.c.in", "Loading, settings, registration of workers, wake-up at commit.")
     emitter.c("life_cycle.c", "life_cycle.c.in", "How a worker starts, works, recovers from errors, and ends.")
+    emitter.c("log.c", "log.c.in", "How much a worker may write into the server log.")
     if emitter.values["connected_workers"]:
         emitter.c("session.c", "session.c.in", "A worker's session: settings, transactions, what is undone after them.")
     emitter.c("shared.c", "shared.c.in", "Shared memory, and the SQL functions that show and change it.")
@@ -122,7 +123,6 @@ class _Emitter:
             run_parameters=CText(f"{batch} *batch, {self.module.types['job']} *job" if queue else "void"),
             fixed_arguments=any(argument.kind == "value" for argument in worker.arguments),
             type_mismatch=cvalues.type_mismatch(worker),
-            missing=_missing(self.module) if dynamic else CText("return"),
         )
         self.origins[worker.file] = ((1, self.files[worker.file].count("\n") + 1, worker.origin),)
 
@@ -162,7 +162,7 @@ def _values(module: ModuleIR) -> dict[str, Any]:
     """What every template may look at."""
     runs = [worker.body.run for worker in module.workers if not isinstance(worker.body, CBody)]
     static = [worker for worker in module.workers if worker.kind != "dynamic"]
-    sources = ["module.c", "life_cycle.c", "shared.c"]
+    sources = ["module.c", "life_cycle.c", "log.c", "shared.c"]
     values: dict[str, Any] = {
         "m": module,
         "sym": SimpleNamespace(**{name: ctext.ident(text) for name, text in module.symbols.items()}),
@@ -254,14 +254,6 @@ def _sql_helpers() -> dict[str, Callable[..., Any]]:
         "not_null": lambda column: SqlText("" if column.nullable else " NOT NULL"),
         "comma": lambda last: SqlText("" if last else ","),
     }
-
-
-def _missing(module: ModuleIR) -> CText:
-    name = ctext.string(module.name)
-    return CText(
-        "ereport(ERROR,\n(errcode(ERRCODE_UNDEFINED_OBJECT),\n"
-        f'errmsg("extension \\"%s\\" is not installed in this database", {name})))'
-    )
 
 
 def _static(name: str) -> str:

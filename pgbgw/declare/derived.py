@@ -15,6 +15,7 @@ __all__ = [
     "QueueIndexes",
     "QueueTables",
     "announce",
+    "copies",
     "extension_functions",
     "processes",
     "queue_indexes",
@@ -65,6 +66,11 @@ def queue_trigger(queue: Queue[Any]) -> str:
 def announce(extension: Extension) -> str:
     """The function that the install script calls at its end, so that workers that wait for the extension begin."""
     return f"{extension.name}_announce"
+
+
+def copies(extension: Extension) -> str:
+    """The table that tells a restored copy of a database from the database itself."""
+    return f"{extension.name}_copies"
 
 
 def processes(extension: Extension) -> str:

@@ -336,5 +336,8 @@ class ModuleIR:
     shutdown_flag: tuple[str, FieldIR] | None
     processes: FunctionIR
     announce: FunctionIR
+    copies: str
+    copies_name: str
+    accept_copy: SqlLines
     roles: tuple[str, ...]
     databases: tuple[SourceIR, ...]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pgbgw.check import Checked
-from pgbgw.declare.derived import announce, processes, queue_indexes, queue_sequence, queue_tables, queue_trigger
+from pgbgw.declare.derived import announce, copies, processes, queue_indexes, queue_sequence, queue_tables, queue_trigger
 from pgbgw.declare.durations import Duration
 from pgbgw.declare.extension import Extension
 from pgbgw.declare.queues import Queue
@@ -120,6 +120,9 @@ class _Lowering:
             shutdown_flag=self.handle(extension.stop.flag) if extension.stop.flag else None,
             processes=self.function(processes(extension), self.names.function("workers")),
             announce=self.function(announce(extension), self.names.function("announce")),
+            copies=self.qualified(copies(extension)),
+            copies_name=copies(extension),
+            accept_copy=queries.accept_copy(self.qualified(copies(extension))),
             roles=_unique(quote_ident(w.role.value) for w in static if w.role.value is not None),
             databases=_unique(worker.database for worker in static),
         )

@@ -14,14 +14,16 @@ __all__ = ["Names"]
 # Functions and variables that the emitted files share, by the short name that templates use.
 _SYMBOLS = (
     # shared memory
-    "shared", "init_shared", "require_shared", "wake",
+    "shared", "init_shared", "require_shared", "wake", "wake_at_commit",
     # connecting to a database, and making way
     "init_database_hook", "wait_while_held", "await_connection",
     # life cycle
     "loop_context", "attach", "attach_launched", "set_state", "listen", "interrupts", "ready", "due", "remaining",
     "sleep", "begin_plain", "succeeded", "recover", "last_error", "describe_round", "set_text",
     # session
-    "override_settings", "begin", "commit", "check_constraints", "reset_session", "find_function", "run_top_level",
+    "override_settings", "begin", "restored_copy", "commit", "check_constraints", "reset_session", "find_function", "run_top_level",
+    # the server log
+    "limit_log", "may_report", "tell_left_out",
     # launches
     "launch", "pack_text", "unpack_text",
     # queues
@@ -36,10 +38,14 @@ _LONGER = {"attach": "attach_worker"}
 _TYPES = {
     "shared": "Shared", "slot": "ProcessSlot", "state": "ProcessState", "launch": "Launch", "worker": "WorkerSpec",
     "queue": "Queue", "job": "Job", "batch": "JobBatch", "prepare": "PrepareJobs", "run_job": "RunJob",
+    "obstacle": "Obstacle", "tally": "LogTally",
 }  # fmt: skip
 
 # Constants of the enum of states; STATE_IDLE is the server's.
-_STATES = ("stopped", "idle", "working", "paused", "dormant", "backing_off")
+_STATES = ("stopped", "idle", "working", "paused", "restored", "dormant", "backing_off")
+
+# Constants of the enum of what keeps a round from beginning.
+_OBSTACLES = ("no_obstacle", "missing", "other_version", "restored_copy")
 
 
 class Names:
@@ -53,6 +59,7 @@ class Names:
         self.types: Mapping[str, str] = MappingProxyType({t: f"{self._camel}{end}" for t, end in _TYPES.items()})
         self.macros: Mapping[str, str] = MappingProxyType(
             {state: f"{extension}_state_{state}".upper() for state in _STATES}
+            | {obstacle: f"{extension}_{obstacle}".upper() for obstacle in _OBSTACLES}
             | {"header": f"{extension}_module_h".upper(), "wait_event": f"{self._camel}Main"}
         )
         self._types = {name.lower() for name in self.types.values()}

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pgbgw.ir.model import SqlLines
 from pgbgw.sqltext import quote_literal
 
-__all__ = ["claim", "give_up", "next_due", "promote", "retry"]
+__all__ = ["accept_copy", "claim", "give_up", "next_due", "promote", "retry"]
 
 
 def claim(table: str, payload: Sequence[str]) -> SqlLines:
@@ -64,6 +64,14 @@ def retry(later: str, payload: Sequence[str]) -> SqlLines:
 def give_up(failed: str, payload: Sequence[str]) -> SqlLines:
     """Keep a job that has failed for the last time: its columns, then error and SQLSTATE."""
     return _insert(failed, ("id", *payload, "attempts", "created_at", "error", "sqlstate"))
+
+
+def accept_copy(copies: str) -> SqlLines:
+    """Let one row stand for the database as it is now."""
+    return (
+        f"WITH others AS (DELETE FROM {copies})",
+        f"INSERT INTO {copies} (restored) VALUES (false)",
+    )
 
 
 def _insert(table: str, columns: Sequence[str]) -> SqlLines:

@@ -39,7 +39,7 @@ def tree(extension: Extension) -> SourceTree:
 def test_files_follow_what_is_declared() -> None:
     shop: Any = Extension("shop", version="2.0-beta", database="d")
     always = ["Makefile", "shop.control", "META.json", "README.md", "shop.conf", "shop--2.0-beta.sql", "module.h",
-              "module.c", "life_cycle.c", "shared.c"]  # fmt: skip
+              "module.c", "life_cycle.c", "log.c", "shared.c"]  # fmt: skip
     last = ["sql/shop.sql", "expected/shop.out"]
     assert list(tree(shop).files) == [*always, *last]
     shop.queue_worker("deliver", shop.queue("mail", Mail), run=call("f"))

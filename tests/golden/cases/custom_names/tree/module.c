@@ -36,7 +36,7 @@ extern PGDLLEXPORT void _PG_init(void);
 /* Queues that the running transaction has put jobs into. */
 static bool filled[1];
 
-/* Whether the running transaction has installed the extension. */
+/* Whether the running transaction has installed the extension, or accepted it. */
 static bool announced = false;
 
 static void define_settings(void);
@@ -154,6 +154,15 @@ at_transaction_end(XactEvent event, void *arg)
 	}
 }
 
+/*
+ * Wake all workers when the running transaction commits.
+ */
+void
+odd_wake_at_commit(void)
+{
+	announced = true;
+}
+
 PG_FUNCTION_INFO_V1(odd_jobs_wake);
 
 /*
@@ -193,6 +202,11 @@ odd_announce(PG_FUNCTION_ARGS)
 		PG_RETURN_VOID();
 	}
 	announced = true;
+	if (odd_restored_copy())
+		ereport(WARNING,
+				(errmsg("the workers of \"%s\" are paused in this restored copy", "odd"),
+				 errdetail("Its jobs may have been done where it was dumped."),
+				 errhint("Let them go on with SELECT %s().", "\"The \"\"Schema\"\"\".\"Go on, \\please\"")));
 
 	database = get_database_name(MyDatabaseId);
 	for (int i = 0; i < (int) lengthof(served); i++)

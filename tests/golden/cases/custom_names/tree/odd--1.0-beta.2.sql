@@ -98,8 +98,10 @@ GRANT EXECUTE ON FUNCTION "The ""Schema""".odd_workers() TO pg_monitor;
 -- stop and go
 CREATE FUNCTION "The ""Schema"""."Stop!"() RETURNS pg_catalog.void
     AS 'MODULE_PATHNAME', 'odd_request_shutdown' LANGUAGE C;
+-- as the owner, since who may resume need not be able to write the table of copies
 CREATE FUNCTION "The ""Schema"""."Go on, \please"() RETURNS pg_catalog.void
-    AS 'MODULE_PATHNAME', 'odd_resume' LANGUAGE C;
+    AS 'MODULE_PATHNAME', 'odd_resume' LANGUAGE C
+    SECURITY DEFINER SET search_path TO pg_catalog, pg_temp;
 REVOKE ALL ON FUNCTION "The ""Schema"""."Stop!"() FROM PUBLIC;
 REVOKE ALL ON FUNCTION "The ""Schema"""."Go on, \please"() FROM PUBLIC;
 COMMENT ON FUNCTION "The ""Schema"""."Stop!"() IS 'Lets all workers finish what they have in hand and stand still.';
@@ -109,6 +111,18 @@ COMMENT ON FUNCTION "The ""Schema"""."Go on, \please"() IS 'Lets workers that we
 CREATE FUNCTION "The ""Schema"""."Läunch"(register text) RETURNS pg_catalog.int4
     AS 'MODULE_PATHNAME', 'odd_launch_int' LANGUAGE C;
 REVOKE ALL ON FUNCTION "The ""Schema"""."Läunch"(text) FROM PUBLIC;
+
+-- one row for each time that this database got the extension or its data: with
+-- a second one, or one from a restore, the workers are paused until resume
+CREATE TABLE "The ""Schema""".odd_copies (
+    made_at pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    restored pg_catalog.bool NOT NULL
+) USING heap;
+COMMENT ON TABLE "The ""Schema""".odd_copies IS 'How often this database got the extension or its data.';
+SELECT pg_catalog.pg_extension_config_dump('"The ""Schema""".odd_copies', '');
+-- what pg_dump writes at the head of a script
+INSERT INTO "The ""Schema""".odd_copies (restored)
+    VALUES (pg_catalog.current_setting('row_security') OPERATOR(pg_catalog.=) 'off');
 
 -- wakes the workers that wait for this extension
 CREATE FUNCTION "The ""Schema""".odd_announce() RETURNS pg_catalog.void

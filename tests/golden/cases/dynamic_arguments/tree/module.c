@@ -36,7 +36,7 @@ extern PGDLLEXPORT void _PG_init(void);
 /* settings */
 int			tasks_most = 3;
 
-/* Whether the running transaction has installed the extension. */
+/* Whether the running transaction has installed the extension, or accepted it. */
 static bool announced = false;
 
 static void define_settings(void);
@@ -105,6 +105,15 @@ at_transaction_end(XactEvent event, void *arg)
 		default:
 			break;
 	}
+}
+
+/*
+ * Wake all workers when the running transaction commits.
+ */
+void
+tasks_wake_at_commit(void)
+{
+	announced = true;
 }
 
 PG_FUNCTION_INFO_V1(tasks_announce);

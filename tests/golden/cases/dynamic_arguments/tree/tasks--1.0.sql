@@ -19,8 +19,10 @@ GRANT EXECUTE ON FUNCTION tasks.workers() TO pg_monitor;
 -- stop and go
 CREATE FUNCTION tasks.request_shutdown() RETURNS pg_catalog.void
     AS 'MODULE_PATHNAME', 'tasks_request_shutdown' LANGUAGE C;
+-- as the owner, since who may resume need not be able to write the table of copies
 CREATE FUNCTION tasks.resume() RETURNS pg_catalog.void
-    AS 'MODULE_PATHNAME', 'tasks_resume' LANGUAGE C;
+    AS 'MODULE_PATHNAME', 'tasks_resume' LANGUAGE C
+    SECURITY DEFINER SET search_path TO pg_catalog, pg_temp;
 REVOKE ALL ON FUNCTION tasks.request_shutdown() FROM PUBLIC;
 REVOKE ALL ON FUNCTION tasks.resume() FROM PUBLIC;
 COMMENT ON FUNCTION tasks.request_shutdown() IS 'Lets all workers finish what they have in hand and stand still.';

@@ -39,6 +39,7 @@ StaticAssertDecl(sizeof(TasksLookLaunch) <= BGW_EXTRALEN,
 static const TasksWorkerSpec worker = {
 	.activity = "SELECT 1",
 	.connected = true,
+	.launched = true,
 };
 
 static const char *const statement =
@@ -144,10 +145,7 @@ work(const TasksLookLaunch *launch)
 	int			timeout = 0;
 
 	MemoryContextReset(tasks_loop_context);
-	if (!tasks_begin(&worker))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("extension \"%s\" is not installed in this database", "tasks")));
+	(void) tasks_begin(&worker);
 	if (timeout > 0)
 		enable_timeout_after(STATEMENT_TIMEOUT, timeout);
 	prepare();

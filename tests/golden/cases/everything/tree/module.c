@@ -55,7 +55,7 @@ static const struct config_enum_entry shop_mood_options[] = {
 /* Queues that the running transaction has put jobs into. */
 static bool filled[2];
 
-/* Whether the running transaction has installed the extension. */
+/* Whether the running transaction has installed the extension, or accepted it. */
 static bool announced = false;
 
 static void define_settings(void);
@@ -323,6 +323,15 @@ at_transaction_end(XactEvent event, void *arg)
 	}
 }
 
+/*
+ * Wake all workers when the running transaction commits.
+ */
+void
+shop_wake_at_commit(void)
+{
+	announced = true;
+}
+
 PG_FUNCTION_INFO_V1(shop_mails_wake);
 
 /*
@@ -380,6 +389,11 @@ shop_announce(PG_FUNCTION_ARGS)
 		PG_RETURN_VOID();
 	}
 	announced = true;
+	if (shop_restored_copy())
+		ereport(WARNING,
+				(errmsg("the workers of \"%s\" are paused in this restored copy", "shop"),
+				 errdetail("Its jobs may have been done where it was dumped."),
+				 errhint("Let them go on with SELECT %s().", "shop.resume")));
 
 	database = get_database_name(MyDatabaseId);
 	for (int i = 0; i < (int) lengthof(served); i++)

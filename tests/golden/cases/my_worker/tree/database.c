@@ -81,7 +81,7 @@ process_utility(PlannedStmt *pstmt, const char *queryString,
 		database = get_database_oid(name, true);
 
 	/* what can't succeed must not stop workers by being tried */
-	if (!OidIsValid(database) || !may_succeed(pstmt->utilityStmt, database))
+	if (!OidIsValid(database) || my_worker_shared == NULL || !may_succeed(pstmt->utilityStmt, database))
 	{
 		prev_process_utility(pstmt, queryString, readOnlyTree, context,
 							 params, queryEnv, dest, qc);
@@ -271,7 +271,10 @@ my_worker_await_connection(MyWorkerProcessSlot *slot, const char *database,
 						   const char *role)
 {
 	bool		told = false;
+	int64		wait = Min(1000L * Max(MyBgworkerEntry->bgw_restart_time, 1), LONGEST_WAIT);
+	int64		longer = Min(wait << Min(slot->refused, 6), LONGEST_WAIT);
 
+	slot->refused++;
 	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
 	my_worker_set_state(MY_WORKER_STATE_DORMANT);
 	for (bool waited = false;; waited = true)
@@ -289,14 +292,15 @@ my_worker_await_connection(MyWorkerProcessSlot *slot, const char *database,
 							MyBgworkerEntry->bgw_name, reason)));
 		CommitTransactionCommand();
 
-		/* what is not known here is tried again after one wait */
+		/* what is not known here is tried again, each time later */
 		if (reason == NULL && waited)
 			break;
+		if (reason != NULL)
+			slot->refused = 0;
 		told = reason != NULL;
 		(void) WaitLatch(MyLatch,
 						 WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-						 Min(1000L * Max(MyBgworkerEntry->bgw_restart_time, 1), LONGEST_WAIT),
-						 PG_WAIT_EXTENSION);
+						 (long) (reason != NULL ? wait : longer), PG_WAIT_EXTENSION);
 	}
 
 	LWLockAcquire(&my_worker_shared->lock, LW_EXCLUSIVE);

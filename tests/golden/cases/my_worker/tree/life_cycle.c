@@ -61,7 +61,7 @@ static TimestampTz retry_at = 0;
 /* Whether a wake-up cuts the wait for retry_at short. */
 static bool retry_when_woken = false;
 
-/* Whether the extension was missing when the last round looked for it. */
+/* Whether the last round found the extension not as it needs it. */
 static bool dormant = false;
 
 /* How often a dormant worker has looked since it was woken. */
@@ -72,6 +72,7 @@ static int	failures = 0;
 static int	last_sqlerrcode = 0;
 static char last_message[256];
 
+static void require_shared(void);
 static void publish(void);
 static void detach(int code, Datum arg);
 static void back_off(const ErrorData *error);
@@ -90,6 +91,7 @@ my_worker_attach_worker(const MyWorkerWorkerSpec *worker, const char *database,
 {
 	MyWorkerLaunch launch;
 
+	require_shared();
 	memcpy(&launch, MyBgworkerEntry->bgw_extra, sizeof(launch));
 	me = worker;
 	my_slot = &my_worker_shared->slots[launch.slot];
@@ -141,6 +143,7 @@ my_worker_attach_launched(const MyWorkerWorkerSpec *worker,
 {
 	bool		wanted;
 
+	require_shared();
 	me = worker;
 	my_slot = &my_worker_shared->slots[launch->slot];
 
@@ -167,6 +170,24 @@ my_worker_attach_launched(const MyWorkerWorkerSpec *worker,
 }
 
 /*
+ * End a worker for good where its shared memory has never been set up, and
+ * will not be until the server starts again.
+ */
+static void
+require_shared(void)
+{
+	if (my_worker_shared != NULL)
+		return;
+	ereport(LOG,
+			(errmsg("worker \"%s\" can't run: the shared memory of \"%s\" was not initialized",
+					MyBgworkerEntry->bgw_name, "my_worker"),
+			 errdetail("A library that was loaded after it does not call the \"shmem_startup_hook\" that it has replaced."),
+			 errhint("Let that library stand before '%s' in \"shared_preload_libraries\", and restart the server.",
+					 "my_worker")));
+	proc_exit(0);
+}
+
+/*
  * Show this process to others, and make ready for the first round.
  */
 static void
@@ -181,6 +202,7 @@ publish(void)
 #else
 	wait_event = PG_WAIT_EXTENSION;
 #endif
+	my_worker_limit_log();
 	my_worker_loop_context = AllocSetContextCreate(TopMemoryContext,
 												   "my_worker round",
 												   ALLOCSET_DEFAULT_SIZES);
@@ -194,6 +216,7 @@ publish(void)
 	my_slot->since = GetCurrentTimestamp();
 	my_slot->failures = 0;
 	my_slot->connecting = false;
+	my_slot->refused = 0;
 	my_slot->returns = MyBgworkerEntry->bgw_restart_time != BGW_NEVER_RESTART;
 	held = me->connected && my_slot->returns && my_worker_shared->holds > 0;
 	if (me->alive != 0)
@@ -265,8 +288,10 @@ void
 my_worker_set_state(MyWorkerProcessState state)
 {
 	/* this outlasts a pause, or a cancel, which show another state */
-	if (state == MY_WORKER_STATE_DORMANT || state == MY_WORKER_STATE_WORKING)
-		dormant = state == MY_WORKER_STATE_DORMANT;
+	if (state == MY_WORKER_STATE_DORMANT || state == MY_WORKER_STATE_RESTORED)
+		dormant = true;
+	else if (state == MY_WORKER_STATE_WORKING)
+		dormant = false;
 
 	if (my_slot->state == state && my_slot->failures == failures)
 		return;
@@ -291,6 +316,13 @@ my_worker_ready(bool wanted)
 
 	if (shutdown_requested || !wanted)
 	{
+		if (my_slot->state != MY_WORKER_STATE_PAUSED)
+			ereport(LOG,
+					(errmsg("worker \"%s\" is paused", MyBgworkerEntry->bgw_name),
+					 shutdown_requested ?
+					 errhint("Let the workers go on with SELECT %s().", "public.my_worker_resume") :
+					 errdetail("Its own settings say so."),
+					 errhidestmt(true)));
 		my_worker_set_state(MY_WORKER_STATE_PAUSED);
 		return false;
 	}
@@ -300,7 +332,11 @@ my_worker_ready(bool wanted)
 		return false;
 	}
 	if (my_slot->state == MY_WORKER_STATE_PAUSED)
+	{
+		ereport(LOG,
+				(errmsg("worker \"%s\" goes on", MyBgworkerEntry->bgw_name)));
 		my_worker_set_state(MY_WORKER_STATE_IDLE);
+	}
 	return true;
 }
 
@@ -344,6 +380,7 @@ my_worker_sleep(int64 timeout)
 {
 	int64		pause = backing_off();
 
+	my_worker_tell_left_out();
 	if (pause > 0)
 		timeout = pause;
 	else if (dormant)

@@ -42,7 +42,7 @@ bool		my_worker_enabled = true;
 /* Queues that the running transaction has put jobs into. */
 static bool filled[1];
 
-/* Whether the running transaction has installed the extension. */
+/* Whether the running transaction has installed the extension, or accepted it. */
 static bool announced = false;
 
 static void define_settings(void);
@@ -207,6 +207,15 @@ at_transaction_end(XactEvent event, void *arg)
 	}
 }
 
+/*
+ * Wake all workers when the running transaction commits.
+ */
+void
+my_worker_wake_at_commit(void)
+{
+	announced = true;
+}
+
 PG_FUNCTION_INFO_V1(my_worker_my_queue_wake);
 
 /*
@@ -246,6 +255,11 @@ my_worker_announce(PG_FUNCTION_ARGS)
 		PG_RETURN_VOID();
 	}
 	announced = true;
+	if (my_worker_restored_copy())
+		ereport(WARNING,
+				(errmsg("the workers of \"%s\" are paused in this restored copy", "my_worker"),
+				 errdetail("Its jobs may have been done where it was dumped."),
+				 errhint("Let them go on with SELECT %s().", "public.my_worker_resume")));
 
 	database = get_database_name(MyDatabaseId);
 	for (int i = 0; i < (int) lengthof(served); i++)

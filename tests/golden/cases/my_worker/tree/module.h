@@ -26,6 +26,7 @@ typedef enum MyWorkerProcessState
 	MY_WORKER_STATE_IDLE,
 	MY_WORKER_STATE_WORKING,
 	MY_WORKER_STATE_PAUSED,
+	MY_WORKER_STATE_RESTORED,
 	MY_WORKER_STATE_DORMANT,
 	MY_WORKER_STATE_BACKING_OFF
 } MyWorkerProcessState;
@@ -48,6 +49,8 @@ typedef struct MyWorkerProcessSlot
 	int			failures;
 	/* set while connecting: if the next process finds it set, that failed */
 	bool		connecting;
+	/* how often in a row for a reason that is not known; its process's own */
+	int			refused;
 	/* whether the postmaster starts another process when this one ends */
 	bool		returns;
 	/* counts the launches from this slot, so that a stale process is told */
@@ -110,6 +113,8 @@ typedef struct MyWorkerWorkerSpec
 	const char *activity;
 	/* whether it can run SQL */
 	bool		connected;
+	/* whether a session has launched it; the postmaster starts the others */
+	bool		launched;
 	/* where shared memory counts its live processes; 0 for nowhere */
 	Size		alive;
 } MyWorkerWorkerSpec;
@@ -177,6 +182,7 @@ extern MyWorkerShared *my_worker_shared;
 extern void my_worker_init_shared(void);
 extern void my_worker_require_shared(void);
 extern void my_worker_wake(int first, int count);
+extern void my_worker_wake_at_commit(void);
 
 /* statements that want a database for themselves */
 extern void my_worker_init_database_hook(void);
@@ -205,9 +211,15 @@ extern bool my_worker_describe_round(char *text, Size size, int done, int failed
 									 int retried, const char *error);
 extern void my_worker_set_text(char *field, Size size, const char *text);
 
+/* what it writes into the server log */
+extern void my_worker_limit_log(void);
+extern void my_worker_tell_left_out(void);
+extern bool my_worker_may_report(int failures);
+
 /* its session: settings, transactions, and what is undone after them */
 extern void my_worker_override_settings(void);
 extern bool my_worker_begin(const MyWorkerWorkerSpec *worker);
+extern bool my_worker_restored_copy(void);
 extern void my_worker_commit(void);
 extern void my_worker_check_constraints(void);
 extern void my_worker_reset_session(void);

@@ -97,8 +97,10 @@ GRANT EXECUTE ON FUNCTION public.my_worker_workers() TO pg_monitor;
 -- stop and go
 CREATE FUNCTION public.my_worker_request_shutdown() RETURNS pg_catalog.void
     AS 'MODULE_PATHNAME', 'my_worker_request_shutdown' LANGUAGE C;
+-- as the owner, since who may resume need not be able to write the table of copies
 CREATE FUNCTION public.my_worker_resume() RETURNS pg_catalog.void
-    AS 'MODULE_PATHNAME', 'my_worker_resume' LANGUAGE C;
+    AS 'MODULE_PATHNAME', 'my_worker_resume' LANGUAGE C
+    SECURITY DEFINER SET search_path TO pg_catalog, pg_temp;
 REVOKE ALL ON FUNCTION public.my_worker_request_shutdown() FROM PUBLIC;
 REVOKE ALL ON FUNCTION public.my_worker_resume() FROM PUBLIC;
 COMMENT ON FUNCTION public.my_worker_request_shutdown() IS 'Lets all workers finish what they have in hand and stand still.';
@@ -108,6 +110,18 @@ COMMENT ON FUNCTION public.my_worker_resume() IS 'Lets workers that were asked t
 CREATE FUNCTION public.launch_dynamic_worker(task_id integer) RETURNS pg_catalog.int4
     AS 'MODULE_PATHNAME', 'my_worker_launch_task' LANGUAGE C;
 REVOKE ALL ON FUNCTION public.launch_dynamic_worker(integer) FROM PUBLIC;
+
+-- one row for each time that this database got the extension or its data: with
+-- a second one, or one from a restore, the workers are paused until resume
+CREATE TABLE public.my_worker_copies (
+    made_at pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    restored pg_catalog.bool NOT NULL
+) USING heap;
+COMMENT ON TABLE public.my_worker_copies IS 'How often this database got the extension or its data.';
+SELECT pg_catalog.pg_extension_config_dump('public.my_worker_copies', '');
+-- what pg_dump writes at the head of a script
+INSERT INTO public.my_worker_copies (restored)
+    VALUES (pg_catalog.current_setting('row_security') OPERATOR(pg_catalog.=) 'off');
 
 -- wakes the workers that wait for this extension
 CREATE FUNCTION public.my_worker_announce() RETURNS pg_catalog.void

@@ -513,11 +513,14 @@ my_worker_settle(MyWorkerJobBatch *batch)
 
 /*
  * Tell the log of the jobs of a batch that failed, in one line however many
- * they are.
+ * they are, unless too many batches fail to tell of each.
  */
 void
 my_worker_report_failures(MyWorkerJobBatch *batch)
 {
+	if (batch->nfailed == 0 || !my_worker_may_report(batch->nfailed))
+		return;
+
 	for (int i = 0; i < batch->njobs; i++)
 	{
 		MyWorkerJob *job = &batch->jobs[i];

@@ -10,7 +10,10 @@
  */
 #include "postgres.h"
 
+#include "access/genam.h"
+#include "access/table.h"
 #include "access/xact.h"
+#include "catalog/indexing.h"
 #include "catalog/namespace.h"
 #include "catalog/objectaccess.h"
 #include "catalog/pg_extension.h"
@@ -28,18 +31,37 @@
 #include "storage/lock.h"
 #include "tcop/tcopprot.h"
 #include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/portal.h"
+#include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "module.h"
 
-/* Whether the extension was missing when last looked for. */
-static bool dormant = false;
+/* How long a restored copy may go unseen, ms. */
+#define COPY_WAIT		1000
 
+/* What may keep a round from beginning. */
+typedef enum MyWorkerObstacle
+{
+	MY_WORKER_NO_OBSTACLE,
+	MY_WORKER_MISSING,
+	MY_WORKER_OTHER_VERSION,
+	MY_WORKER_RESTORED_COPY
+} MyWorkerObstacle;
+
+/* What the log was told of last. */
+static MyWorkerObstacle told = MY_WORKER_NO_OBSTACLE;
+
+static MyWorkerObstacle find_obstacle(const MyWorkerWorkerSpec *worker, char **version);
+static char *installed_version(Oid extension);
+static void tell_obstacle(MyWorkerObstacle obstacle, const char *version, int elevel);
+static bool looks_restored(Oid extension);
 static void finish_transaction(void);
 
 /*
@@ -77,12 +99,14 @@ my_worker_override_settings(void)
 
 /*
  * Start the transaction of a round.  Returns false, with no transaction open,
- * where the extension is not installed in this database.
+ * where the extension is not in this database as the worker needs it.  For a
+ * launched worker, which nobody starts again, that is an error.
  */
 bool
 my_worker_begin(const MyWorkerWorkerSpec *worker)
 {
-	Oid			extension;
+	MyWorkerObstacle obstacle;
+	char	   *version = NULL;
 
 	SetCurrentStatementStartTimestamp();
 	pgstat_report_activity(STATE_RUNNING, worker->activity);
@@ -96,36 +120,177 @@ my_worker_begin(const MyWorkerWorkerSpec *worker)
 	}
 	StartTransactionCommand();
 
-	/*
-	 * Take the lock that DROP EXTENSION takes first, then look again: who
-	 * touches the tables before deadlocks with it.
-	 */
-	extension = get_extension_oid("my_worker", true);
-	if (OidIsValid(extension))
+	obstacle = find_obstacle(worker, &version);
+	if (obstacle == MY_WORKER_NO_OBSTACLE)
 	{
-		LockDatabaseObject(ExtensionRelationId, extension, 0, AccessShareLock);
-		if (get_extension_oid("my_worker", true) == extension)
-		{
-			dormant = false;
-			my_worker_set_state(MY_WORKER_STATE_WORKING);
-			SPI_connect();
-			PushActiveSnapshot(GetTransactionSnapshot());
-			return true;
-		}
+		told = MY_WORKER_NO_OBSTACLE;
+		my_worker_set_state(MY_WORKER_STATE_WORKING);
+		SPI_connect();
+		PushActiveSnapshot(GetTransactionSnapshot());
+		return true;
 	}
 
-	if (!dormant)
-		ereport(LOG,
-				(errmsg("worker \"%s\" waits for extension \"%s\" in database \"%s\"",
-						MyBgworkerEntry->bgw_name, "my_worker",
-						get_database_name(MyDatabaseId)),
-				 errhint("Run CREATE EXTENSION %s there.", "my_worker"),
-				 errhidestmt(true)));
-	dormant = true;
+	if (worker->launched)
+		tell_obstacle(obstacle, version, ERROR);
+	if (obstacle != told)
+		tell_obstacle(obstacle, version, LOG);
+	told = obstacle;
 	CommitTransactionCommand();
 	finish_transaction();
-	my_worker_set_state(MY_WORKER_STATE_DORMANT);
+	my_worker_set_state(obstacle == MY_WORKER_RESTORED_COPY ? MY_WORKER_STATE_RESTORED : MY_WORKER_STATE_DORMANT);
 	return false;
+}
+
+/*
+ * What keeps a round from beginning; "version" is what is installed.
+ *
+ * DROP EXTENSION takes the lock on the extension first, so it is taken here,
+ * and then looked again: who touches the tables before that deadlocks with it.
+ */
+static MyWorkerObstacle
+find_obstacle(const MyWorkerWorkerSpec *worker, char **version)
+{
+	Oid			extension = get_extension_oid("my_worker", true);
+
+	if (!OidIsValid(extension))
+		return MY_WORKER_MISSING;
+	LockDatabaseObject(ExtensionRelationId, extension, 0, AccessShareLock);
+	*version = installed_version(extension);
+	if (*version == NULL)
+		return MY_WORKER_MISSING;
+	if (strcmp(*version, "1.0") != 0)
+		return MY_WORKER_OTHER_VERSION;
+	/* whoever launches a worker in a restored copy wants it to run there */
+	if (!worker->launched && looks_restored(extension))
+		return MY_WORKER_RESTORED_COPY;
+	return MY_WORKER_NO_OBSTACLE;
+}
+
+/*
+ * The version of the SQL objects, or NULL where the extension has gone.
+ */
+static char *
+installed_version(Oid extension)
+{
+	char	   *version = NULL;
+	Relation	relation;
+	SysScanDesc scan;
+	ScanKeyData key;
+	HeapTuple	tuple;
+
+	relation = table_open(ExtensionRelationId, AccessShareLock);
+	ScanKeyInit(&key, Anum_pg_extension_oid, BTEqualStrategyNumber,
+				F_OIDEQ, ObjectIdGetDatum(extension));
+	scan = systable_beginscan(relation, ExtensionOidIndexId, true, NULL, 1, &key);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple))
+	{
+		bool		isnull;
+		Datum		value = heap_getattr(tuple, Anum_pg_extension_extversion,
+										 RelationGetDescr(relation), &isnull);
+
+		if (!isnull)
+			version = TextDatumGetCString(value);
+	}
+	systable_endscan(scan);
+	table_close(relation, AccessShareLock);
+	return version;
+}
+
+/*
+ * Say what keeps a round from beginning.
+ */
+static void
+tell_obstacle(MyWorkerObstacle obstacle, const char *version, int elevel)
+{
+	const char *database = get_database_name(MyDatabaseId);
+
+	switch (obstacle)
+	{
+		case MY_WORKER_MISSING:
+			ereport(elevel,
+					(errcode(ERRCODE_UNDEFINED_OBJECT),
+					 errmsg("worker \"%s\" waits for extension \"%s\" in database \"%s\"",
+							MyBgworkerEntry->bgw_name, "my_worker", database),
+					 errhint("Run CREATE EXTENSION %s there.", "my_worker"),
+					 errhidestmt(true)));
+			break;
+		case MY_WORKER_OTHER_VERSION:
+			ereport(elevel,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("worker \"%s\" waits: extension \"%s\" has version %s in database \"%s\", and the library version %s",
+							MyBgworkerEntry->bgw_name, "my_worker", version, database, "1.0"),
+					 errhint("Run ALTER EXTENSION %s UPDATE there, or install the library that belongs to its version.",
+							 "my_worker"),
+					 errhidestmt(true)));
+			break;
+		case MY_WORKER_RESTORED_COPY:
+			ereport(elevel,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("worker \"%s\" is paused: database \"%s\" is a restored copy",
+							MyBgworkerEntry->bgw_name, database),
+					 errdetail("Its jobs may have been done where it was dumped."),
+					 errhint("Let the workers go on with SELECT %s().", "public.my_worker_resume"),
+					 errhidestmt(true)));
+			break;
+		case MY_WORKER_NO_OBSTACLE:
+			break;
+	}
+}
+
+/*
+ * The same as restored_copy(), looked up once a second: what is restored comes
+ * in many transactions, and none of them passes here.
+ */
+static bool
+looks_restored(Oid extension)
+{
+	static Oid	seen = InvalidOid;
+	static TimestampTz seen_at = 0;
+	TimestampTz now = GetCurrentTransactionStartTimestamp();
+
+	if (seen == extension && now >= seen_at &&
+		!TimestampDifferenceExceeds(seen_at, now, COPY_WAIT))
+		return false;
+	if (my_worker_restored_copy())
+		return true;
+	seen = extension;
+	seen_at = now;
+	return false;
+}
+
+/*
+ * Whether the extension of this database, or its data, came from a dump.
+ *
+ * The installation script writes one row, and pg_dump keeps it: after a
+ * restore there are two.  Where the session that runs the script has been set
+ * up by pg_dump, the row says so at once.  pg_upgrade carries the tables over
+ * and runs no script, so that it leaves one row.
+ */
+bool
+my_worker_restored_copy(void)
+{
+	Oid			table = get_relname_relid("my_worker_copies", get_namespace_oid("public", true));
+	Relation	relation;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	int			rows = 0;
+	bool		restored = false;
+
+	if (!OidIsValid(table))
+		return false;
+	relation = table_open(table, AccessShareLock);
+	scan = systable_beginscan(relation, InvalidOid, false, NULL, 0, NULL);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		bool		isnull;
+
+		rows++;
+		restored |= DatumGetBool(heap_getattr(tuple, 2, RelationGetDescr(relation), &isnull));
+	}
+	systable_endscan(scan);
+	table_close(relation, AccessShareLock);
+	return restored || rows > 1;
 }
 
 /*

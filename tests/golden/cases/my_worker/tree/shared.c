@@ -10,12 +10,18 @@
  */
 #include "postgres.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include "access/htup_details.h"
+#include "access/xlog.h"
 #include "catalog/pg_type_d.h"
 #include "commands/dbcommands.h"
+#include "executor/spi.h"
 #include "funcapi.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
+#include "storage/fd.h"
 #include "storage/ipc.h"
 #include "storage/shmem.h"
 #include "utils/builtins.h"
@@ -24,6 +30,9 @@
 #include "utils/tuplestore.h"
 
 #include "module.h"
+
+/* Stands in the data directory while the workers are asked to stand still. */
+#define REQUEST_FILE	"my_worker.shutdown_requested"
 
 MyWorkerShared *my_worker_shared = NULL;
 
@@ -36,6 +45,9 @@ static int	count_slots(void);
 static Size shared_size(void);
 static void fill(void);
 static void set_shutdown_requested(bool requested);
+static void keep_request(void);
+static void drop_request(void);
+static void accept_copy(void);
 static void require_columns(TupleDesc tupdesc, int natts, const Oid *types);
 static void version_mismatch(void);
 static Datum text_datum(const char *text);
@@ -70,6 +82,9 @@ fill(void)
 	LWLockInitialize(&my_worker_shared->lock,
 					 GetNamedLWLockTranche("my_worker")->lock.tranche);
 #endif
+	/* whoever asked has not said yet that they may go on */
+	my_worker_shared->shutdown_requested = access(REQUEST_FILE, F_OK) == 0;
+	my_worker_shared->worker.shutdown_requested = my_worker_shared->shutdown_requested;
 	my_worker_shared->nslots = count_slots();
 }
 
@@ -178,16 +193,22 @@ PG_FUNCTION_INFO_V1(my_worker_resume);
 Datum
 my_worker_request_shutdown(PG_FUNCTION_ARGS)
 {
+	my_worker_require_shared();
+	/* on disk first: the request outlives a crash and a restart */
+	keep_request();
 	set_shutdown_requested(true);
 	PG_RETURN_VOID();
 }
 
 /*
- * Let them go on.
+ * Let them go on, in a restored copy as well.
  */
 Datum
 my_worker_resume(PG_FUNCTION_ARGS)
 {
+	my_worker_require_shared();
+	accept_copy();
+	drop_request();
 	set_shutdown_requested(false);
 	PG_RETURN_VOID();
 }
@@ -195,7 +216,6 @@ my_worker_resume(PG_FUNCTION_ARGS)
 static void
 set_shutdown_requested(bool requested)
 {
-	my_worker_require_shared();
 	LWLockAcquire(&my_worker_shared->lock, LW_EXCLUSIVE);
 	my_worker_shared->shutdown_requested = requested;
 	my_worker_shared->worker.shutdown_requested = requested;
@@ -208,6 +228,53 @@ set_shutdown_requested(bool requested)
 			SetLatch(slot->latch);
 	}
 	LWLockRelease(&my_worker_shared->lock);
+}
+
+static void
+keep_request(void)
+{
+	int			fd = OpenTransientFile(REQUEST_FILE, O_CREAT | O_WRONLY | PG_BINARY);
+
+	if (fd < 0)
+		ereport(ERROR,
+				(errcode_for_file_access(),
+				 errmsg("could not create file \"%s\": %m", REQUEST_FILE)));
+	if (pg_fsync(fd) != 0)
+		ereport(data_sync_elevel(ERROR),
+				(errcode_for_file_access(),
+				 errmsg("could not fsync file \"%s\": %m", REQUEST_FILE)));
+	if (CloseTransientFile(fd) != 0)
+		ereport(ERROR,
+				(errcode_for_file_access(),
+				 errmsg("could not close file \"%s\": %m", REQUEST_FILE)));
+	/* the name itself */
+	fsync_fname(".", true);
+}
+
+static void
+drop_request(void)
+{
+	if (access(REQUEST_FILE, F_OK) == 0)
+		(void) durable_unlink(REQUEST_FILE, ERROR);
+}
+
+/*
+ * Take this database for what it is from now on, wherever it came from.
+ */
+static void
+accept_copy(void)
+{
+	static const char *const statement =
+	"WITH others AS (DELETE FROM public.my_worker_copies)"
+	" INSERT INTO public.my_worker_copies (restored) VALUES (false)";
+
+	if (RecoveryInProgress() || !my_worker_restored_copy())
+		return;
+	SPI_connect();
+	if (SPI_execute(statement, false, 0) != SPI_OK_INSERT)
+		elog(ERROR, "could not accept the restored copy");
+	SPI_finish();
+	my_worker_wake_at_commit();
 }
 
 /*
@@ -246,6 +313,7 @@ my_worker_workers(PG_FUNCTION_ARGS)
 		[MY_WORKER_STATE_IDLE] = "idle",
 		[MY_WORKER_STATE_WORKING] = "working",
 		[MY_WORKER_STATE_PAUSED] = "paused",
+		[MY_WORKER_STATE_RESTORED] = "paused",
 		[MY_WORKER_STATE_DORMANT] = "dormant",
 		[MY_WORKER_STATE_BACKING_OFF] = "backing off",
 	};

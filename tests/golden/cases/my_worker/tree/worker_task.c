@@ -41,6 +41,7 @@ StaticAssertDecl(sizeof(MyWorkerTaskLaunch) <= BGW_EXTRALEN,
 static const MyWorkerWorkerSpec worker = {
 	.activity = "my_worker task: public.run_task",
 	.connected = true,
+	.launched = true,
 	.alive = offsetof(MyWorkerShared, worker.worker_count),
 };
 
@@ -168,10 +169,7 @@ work(const MyWorkerTaskLaunch *launch)
 	int			timeout = 0;
 
 	MemoryContextReset(my_worker_loop_context);
-	if (!my_worker_begin(&worker))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("extension \"%s\" is not installed in this database", "my_worker")));
+	(void) my_worker_begin(&worker);
 	if (timeout > 0)
 		enable_timeout_after(STATEMENT_TIMEOUT, timeout);
 	unpack(launch);

@@ -118,12 +118,26 @@ GRANT EXECUTE ON FUNCTION billing.workers() TO pg_monitor;
 -- stop and go
 CREATE FUNCTION billing.request_shutdown() RETURNS pg_catalog.void
     AS 'MODULE_PATHNAME', 'billing_request_shutdown' LANGUAGE C;
+-- as the owner, since who may resume need not be able to write the table of copies
 CREATE FUNCTION billing.resume() RETURNS pg_catalog.void
-    AS 'MODULE_PATHNAME', 'billing_resume' LANGUAGE C;
+    AS 'MODULE_PATHNAME', 'billing_resume' LANGUAGE C
+    SECURITY DEFINER SET search_path TO pg_catalog, pg_temp;
 REVOKE ALL ON FUNCTION billing.request_shutdown() FROM PUBLIC;
 REVOKE ALL ON FUNCTION billing.resume() FROM PUBLIC;
 COMMENT ON FUNCTION billing.request_shutdown() IS 'Lets all workers finish what they have in hand and stand still.';
 COMMENT ON FUNCTION billing.resume() IS 'Lets workers that were asked to stand still go on.';
+
+-- one row for each time that this database got the extension or its data: with
+-- a second one, or one from a restore, the workers are paused until resume
+CREATE TABLE billing.billing_copies (
+    made_at pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    restored pg_catalog.bool NOT NULL
+) USING heap;
+COMMENT ON TABLE billing.billing_copies IS 'How often this database got the extension or its data.';
+SELECT pg_catalog.pg_extension_config_dump('billing.billing_copies', '');
+-- what pg_dump writes at the head of a script
+INSERT INTO billing.billing_copies (restored)
+    VALUES (pg_catalog.current_setting('row_security') OPERATOR(pg_catalog.=) 'off');
 
 -- wakes the workers that wait for this extension
 CREATE FUNCTION billing.billing_announce() RETURNS pg_catalog.void

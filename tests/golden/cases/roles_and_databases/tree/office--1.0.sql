@@ -86,8 +86,10 @@ GRANT EXECUTE ON FUNCTION office.workers() TO pg_monitor;
 -- stop and go
 CREATE FUNCTION office.request_shutdown() RETURNS pg_catalog.void
     AS 'MODULE_PATHNAME', 'office_request_shutdown' LANGUAGE C;
+-- as the owner, since who may resume need not be able to write the table of copies
 CREATE FUNCTION office.resume() RETURNS pg_catalog.void
-    AS 'MODULE_PATHNAME', 'office_resume' LANGUAGE C;
+    AS 'MODULE_PATHNAME', 'office_resume' LANGUAGE C
+    SECURITY DEFINER SET search_path TO pg_catalog, pg_temp;
 REVOKE ALL ON FUNCTION office.request_shutdown() FROM PUBLIC;
 REVOKE ALL ON FUNCTION office.resume() FROM PUBLIC;
 COMMENT ON FUNCTION office.request_shutdown() IS 'Lets all workers finish what they have in hand and stand still.';
@@ -102,6 +104,18 @@ GRANT USAGE ON SEQUENCE office.letters_id_seq TO clerk;
 GRANT USAGE ON SCHEMA office TO "O'Hara";
 GRANT SELECT, INSERT, UPDATE, DELETE ON office.letters, office.letters_later, office.letters_failed TO "O'Hara";
 GRANT USAGE ON SEQUENCE office.letters_id_seq TO "O'Hara";
+
+-- one row for each time that this database got the extension or its data: with
+-- a second one, or one from a restore, the workers are paused until resume
+CREATE TABLE office.office_copies (
+    made_at pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    restored pg_catalog.bool NOT NULL
+) USING heap;
+COMMENT ON TABLE office.office_copies IS 'How often this database got the extension or its data.';
+SELECT pg_catalog.pg_extension_config_dump('office.office_copies', '');
+-- what pg_dump writes at the head of a script
+INSERT INTO office.office_copies (restored)
+    VALUES (pg_catalog.current_setting('row_security') OPERATOR(pg_catalog.=) 'off');
 
 -- wakes the workers that wait for this extension
 CREATE FUNCTION office.office_announce() RETURNS pg_catalog.void

@@ -67,7 +67,7 @@ static const struct config_enum_entry knobs_mood_options[] = {
 	{NULL, 0, false}
 };
 
-/* Whether the running transaction has installed the extension. */
+/* Whether the running transaction has installed the extension, or accepted it. */
 static bool announced = false;
 
 static void define_settings(void);
@@ -392,6 +392,15 @@ at_transaction_end(XactEvent event, void *arg)
 	}
 }
 
+/*
+ * Wake all workers when the running transaction commits.
+ */
+void
+knobs_wake_at_commit(void)
+{
+	announced = true;
+}
+
 PG_FUNCTION_INFO_V1(knobs_announce);
 
 /*
@@ -414,6 +423,11 @@ knobs_announce(PG_FUNCTION_ARGS)
 		PG_RETURN_VOID();
 	}
 	announced = true;
+	if (knobs_restored_copy())
+		ereport(WARNING,
+				(errmsg("the workers of \"%s\" are paused in this restored copy", "knobs"),
+				 errdetail("Its jobs may have been done where it was dumped."),
+				 errhint("Let them go on with SELECT %s().", "knobs.resume")));
 
 	database = get_database_name(MyDatabaseId);
 	for (int i = 0; i < (int) lengthof(served); i++)

@@ -26,6 +26,7 @@ typedef enum KnobsProcessState
 	KNOBS_STATE_IDLE,
 	KNOBS_STATE_WORKING,
 	KNOBS_STATE_PAUSED,
+	KNOBS_STATE_RESTORED,
 	KNOBS_STATE_DORMANT,
 	KNOBS_STATE_BACKING_OFF
 } KnobsProcessState;
@@ -48,6 +49,8 @@ typedef struct KnobsProcessSlot
 	int			failures;
 	/* set while connecting: if the next process finds it set, that failed */
 	bool		connecting;
+	/* how often in a row for a reason that is not known; its process's own */
+	int			refused;
 	/* whether the postmaster starts another process when this one ends */
 	bool		returns;
 } KnobsProcessSlot;
@@ -79,6 +82,8 @@ typedef struct KnobsWorkerSpec
 	const char *activity;
 	/* whether it can run SQL */
 	bool		connected;
+	/* whether a session has launched it; the postmaster starts the others */
+	bool		launched;
 	/* where shared memory counts its live processes; 0 for nowhere */
 	Size		alive;
 } KnobsWorkerSpec;
@@ -110,6 +115,7 @@ extern KnobsShared *knobs_shared;
 extern void knobs_init_shared(void);
 extern void knobs_require_shared(void);
 extern void knobs_wake(int first, int count);
+extern void knobs_wake_at_commit(void);
 
 /* statements that want a database for themselves */
 extern void knobs_init_database_hook(void);
@@ -134,9 +140,14 @@ extern void knobs_recover(void);
 extern const char *knobs_last_error(void);
 extern void knobs_set_text(char *field, Size size, const char *text);
 
+/* what it writes into the server log */
+extern void knobs_limit_log(void);
+extern void knobs_tell_left_out(void);
+
 /* its session: settings, transactions, and what is undone after them */
 extern void knobs_override_settings(void);
 extern bool knobs_begin(const KnobsWorkerSpec *worker);
+extern bool knobs_restored_copy(void);
 extern void knobs_commit(void);
 extern void knobs_check_constraints(void);
 extern void knobs_reset_session(void);

@@ -165,8 +165,10 @@ GRANT EXECUTE ON FUNCTION crowd.workers() TO pg_monitor;
 -- stop and go
 CREATE FUNCTION crowd.request_shutdown() RETURNS pg_catalog.void
     AS 'MODULE_PATHNAME', 'crowd_request_shutdown' LANGUAGE C;
+-- as the owner, since who may resume need not be able to write the table of copies
 CREATE FUNCTION crowd.resume() RETURNS pg_catalog.void
-    AS 'MODULE_PATHNAME', 'crowd_resume' LANGUAGE C;
+    AS 'MODULE_PATHNAME', 'crowd_resume' LANGUAGE C
+    SECURITY DEFINER SET search_path TO pg_catalog, pg_temp;
 REVOKE ALL ON FUNCTION crowd.request_shutdown() FROM PUBLIC;
 REVOKE ALL ON FUNCTION crowd.resume() FROM PUBLIC;
 COMMENT ON FUNCTION crowd.request_shutdown() IS 'Lets all workers finish what they have in hand and stand still.';
@@ -176,6 +178,18 @@ COMMENT ON FUNCTION crowd.resume() IS 'Lets workers that were asked to stand sti
 CREATE FUNCTION crowd.launch_hire() RETURNS pg_catalog.int4
     AS 'MODULE_PATHNAME', 'crowd_launch_hire' LANGUAGE C;
 REVOKE ALL ON FUNCTION crowd.launch_hire() FROM PUBLIC;
+
+-- one row for each time that this database got the extension or its data: with
+-- a second one, or one from a restore, the workers are paused until resume
+CREATE TABLE crowd.crowd_copies (
+    made_at pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    restored pg_catalog.bool NOT NULL
+) USING heap;
+COMMENT ON TABLE crowd.crowd_copies IS 'How often this database got the extension or its data.';
+SELECT pg_catalog.pg_extension_config_dump('crowd.crowd_copies', '');
+-- what pg_dump writes at the head of a script
+INSERT INTO crowd.crowd_copies (restored)
+    VALUES (pg_catalog.current_setting('row_security') OPERATOR(pg_catalog.=) 'off');
 
 -- wakes the workers that wait for this extension
 CREATE FUNCTION crowd.crowd_announce() RETURNS pg_catalog.void

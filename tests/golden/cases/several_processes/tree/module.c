@@ -40,7 +40,7 @@ int			crowd_batch = 50;
 /* Queues that the running transaction has put jobs into. */
 static bool filled[2];
 
-/* Whether the running transaction has installed the extension. */
+/* Whether the running transaction has installed the extension, or accepted it. */
 static bool announced = false;
 
 static void define_settings(void);
@@ -202,6 +202,15 @@ at_transaction_end(XactEvent event, void *arg)
 	}
 }
 
+/*
+ * Wake all workers when the running transaction commits.
+ */
+void
+crowd_wake_at_commit(void)
+{
+	announced = true;
+}
+
 PG_FUNCTION_INFO_V1(crowd_parcels_wake);
 
 /*
@@ -258,6 +267,11 @@ crowd_announce(PG_FUNCTION_ARGS)
 		PG_RETURN_VOID();
 	}
 	announced = true;
+	if (crowd_restored_copy())
+		ereport(WARNING,
+				(errmsg("the workers of \"%s\" are paused in this restored copy", "crowd"),
+				 errdetail("Its jobs may have been done where it was dumped."),
+				 errhint("Let them go on with SELECT %s().", "crowd.resume")));
 
 	database = get_database_name(MyDatabaseId);
 	for (int i = 0; i < (int) lengthof(served); i++)

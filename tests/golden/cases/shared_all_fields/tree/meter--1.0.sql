@@ -55,12 +55,26 @@ GRANT EXECUTE ON FUNCTION metering.meter_workers() TO pg_monitor;
 -- stop and go
 CREATE FUNCTION metering.halt() RETURNS pg_catalog.void
     AS 'MODULE_PATHNAME', 'meter_request_shutdown' LANGUAGE C;
+-- as the owner, since who may resume need not be able to write the table of copies
 CREATE FUNCTION metering.go_on() RETURNS pg_catalog.void
-    AS 'MODULE_PATHNAME', 'meter_resume' LANGUAGE C;
+    AS 'MODULE_PATHNAME', 'meter_resume' LANGUAGE C
+    SECURITY DEFINER SET search_path TO pg_catalog, pg_temp;
 REVOKE ALL ON FUNCTION metering.halt() FROM PUBLIC;
 REVOKE ALL ON FUNCTION metering.go_on() FROM PUBLIC;
 COMMENT ON FUNCTION metering.halt() IS 'Lets all workers finish what they have in hand and stand still.';
 COMMENT ON FUNCTION metering.go_on() IS 'Lets workers that were asked to stand still go on.';
+
+-- one row for each time that this database got the extension or its data: with
+-- a second one, or one from a restore, the workers are paused until resume
+CREATE TABLE metering.meter_copies (
+    made_at pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    restored pg_catalog.bool NOT NULL
+) USING heap;
+COMMENT ON TABLE metering.meter_copies IS 'How often this database got the extension or its data.';
+SELECT pg_catalog.pg_extension_config_dump('metering.meter_copies', '');
+-- what pg_dump writes at the head of a script
+INSERT INTO metering.meter_copies (restored)
+    VALUES (pg_catalog.current_setting('row_security') OPERATOR(pg_catalog.=) 'off');
 
 -- wakes the workers that wait for this extension
 CREATE FUNCTION metering.meter_announce() RETURNS pg_catalog.void

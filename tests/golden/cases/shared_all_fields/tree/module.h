@@ -26,6 +26,7 @@ typedef enum MeterProcessState
 	METER_STATE_IDLE,
 	METER_STATE_WORKING,
 	METER_STATE_PAUSED,
+	METER_STATE_RESTORED,
 	METER_STATE_DORMANT,
 	METER_STATE_BACKING_OFF
 } MeterProcessState;
@@ -48,6 +49,8 @@ typedef struct MeterProcessSlot
 	int			failures;
 	/* set while connecting: if the next process finds it set, that failed */
 	bool		connecting;
+	/* how often in a row for a reason that is not known; its process's own */
+	int			refused;
 	/* whether the postmaster starts another process when this one ends */
 	bool		returns;
 } MeterProcessSlot;
@@ -118,6 +121,8 @@ typedef struct MeterWorkerSpec
 	const char *activity;
 	/* whether it can run SQL */
 	bool		connected;
+	/* whether a session has launched it; the postmaster starts the others */
+	bool		launched;
 	/* where shared memory counts its live processes; 0 for nowhere */
 	Size		alive;
 } MeterWorkerSpec;
@@ -130,6 +135,7 @@ extern MeterShared *meter_shared;
 extern void meter_init_shared(void);
 extern void meter_require_shared(void);
 extern void meter_wake(int first, int count);
+extern void meter_wake_at_commit(void);
 
 /* statements that want a database for themselves */
 extern void meter_init_database_hook(void);
@@ -156,9 +162,14 @@ extern bool meter_describe_round(char *text, Size size, int done, int failed,
 								 int retried, const char *error);
 extern void meter_set_text(char *field, Size size, const char *text);
 
+/* what it writes into the server log */
+extern void meter_limit_log(void);
+extern void meter_tell_left_out(void);
+
 /* its session: settings, transactions, and what is undone after them */
 extern void meter_override_settings(void);
 extern bool meter_begin(const MeterWorkerSpec *worker);
+extern bool meter_restored_copy(void);
 extern void meter_commit(void);
 extern void meter_check_constraints(void);
 extern void meter_reset_session(void);

@@ -10,12 +10,18 @@
  */
 #include "postgres.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include "access/htup_details.h"
+#include "access/xlog.h"
 #include "catalog/pg_type_d.h"
 #include "commands/dbcommands.h"
+#include "executor/spi.h"
 #include "funcapi.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
+#include "storage/fd.h"
 #include "storage/ipc.h"
 #include "storage/shmem.h"
 #include "utils/builtins.h"
@@ -24,6 +30,9 @@
 #include "utils/tuplestore.h"
 
 #include "module.h"
+
+/* Stands in the data directory while the workers are asked to stand still. */
+#define REQUEST_FILE	"meter.shutdown_requested"
 
 MeterShared *meter_shared = NULL;
 
@@ -36,6 +45,9 @@ static int	count_slots(void);
 static Size shared_size(void);
 static void fill(void);
 static void set_shutdown_requested(bool requested);
+static void keep_request(void);
+static void drop_request(void);
+static void accept_copy(void);
 static void require_columns(TupleDesc tupdesc, int natts, const Oid *types);
 static void version_mismatch(void);
 static Datum text_datum(const char *text);
@@ -70,6 +82,9 @@ fill(void)
 	LWLockInitialize(&meter_shared->lock,
 					 GetNamedLWLockTranche("meter")->lock.tranche);
 #endif
+	/* whoever asked has not said yet that they may go on */
+	meter_shared->shutdown_requested = access(REQUEST_FILE, F_OK) == 0;
+	meter_shared->values.halted = meter_shared->shutdown_requested;
 	meter_shared->nslots = count_slots();
 	pg_atomic_init_u64(&meter_shared->values.hot_rounds, 0);
 }
@@ -179,16 +194,22 @@ PG_FUNCTION_INFO_V1(meter_resume);
 Datum
 meter_request_shutdown(PG_FUNCTION_ARGS)
 {
+	meter_require_shared();
+	/* on disk first: the request outlives a crash and a restart */
+	keep_request();
 	set_shutdown_requested(true);
 	PG_RETURN_VOID();
 }
 
 /*
- * Let them go on.
+ * Let them go on, in a restored copy as well.
  */
 Datum
 meter_resume(PG_FUNCTION_ARGS)
 {
+	meter_require_shared();
+	accept_copy();
+	drop_request();
 	set_shutdown_requested(false);
 	PG_RETURN_VOID();
 }
@@ -196,7 +217,6 @@ meter_resume(PG_FUNCTION_ARGS)
 static void
 set_shutdown_requested(bool requested)
 {
-	meter_require_shared();
 	LWLockAcquire(&meter_shared->lock, LW_EXCLUSIVE);
 	meter_shared->shutdown_requested = requested;
 	meter_shared->values.halted = requested;
@@ -209,6 +229,53 @@ set_shutdown_requested(bool requested)
 			SetLatch(slot->latch);
 	}
 	LWLockRelease(&meter_shared->lock);
+}
+
+static void
+keep_request(void)
+{
+	int			fd = OpenTransientFile(REQUEST_FILE, O_CREAT | O_WRONLY | PG_BINARY);
+
+	if (fd < 0)
+		ereport(ERROR,
+				(errcode_for_file_access(),
+				 errmsg("could not create file \"%s\": %m", REQUEST_FILE)));
+	if (pg_fsync(fd) != 0)
+		ereport(data_sync_elevel(ERROR),
+				(errcode_for_file_access(),
+				 errmsg("could not fsync file \"%s\": %m", REQUEST_FILE)));
+	if (CloseTransientFile(fd) != 0)
+		ereport(ERROR,
+				(errcode_for_file_access(),
+				 errmsg("could not close file \"%s\": %m", REQUEST_FILE)));
+	/* the name itself */
+	fsync_fname(".", true);
+}
+
+static void
+drop_request(void)
+{
+	if (access(REQUEST_FILE, F_OK) == 0)
+		(void) durable_unlink(REQUEST_FILE, ERROR);
+}
+
+/*
+ * Take this database for what it is from now on, wherever it came from.
+ */
+static void
+accept_copy(void)
+{
+	static const char *const statement =
+	"WITH others AS (DELETE FROM metering.meter_copies)"
+	" INSERT INTO metering.meter_copies (restored) VALUES (false)";
+
+	if (RecoveryInProgress() || !meter_restored_copy())
+		return;
+	SPI_connect();
+	if (SPI_execute(statement, false, 0) != SPI_OK_INSERT)
+		elog(ERROR, "could not accept the restored copy");
+	SPI_finish();
+	meter_wake_at_commit();
 }
 
 /*
@@ -247,6 +314,7 @@ meter_workers(PG_FUNCTION_ARGS)
 		[METER_STATE_IDLE] = "idle",
 		[METER_STATE_WORKING] = "working",
 		[METER_STATE_PAUSED] = "paused",
+		[METER_STATE_RESTORED] = "paused",
 		[METER_STATE_DORMANT] = "dormant",
 		[METER_STATE_BACKING_OFF] = "backing off",
 	};
