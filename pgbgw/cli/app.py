@@ -23,7 +23,7 @@ SERVER = 4
 INTERRUPTED = 130
 
 # In the order in which people meet them; each is the command of the same name in the module of that name.
-_VERBS = ("new", "check", "show", "build", "install", "load", "run", "connect", "status", "stop", "explain")
+_VERBS = ("new", "check", "show", "build", "test", "install", "load", "run", "connect", "status", "stop", "explain")
 
 
 class _Verbs(click.Group):
@@ -74,6 +74,7 @@ Begin:
 
 \b
 Ship:
+  pgbgw test shop.py --pg-config /usr/lib/postgresql/18/bin/pg_config
   pgbgw build shop.py --pg-config /usr/lib/postgresql/18/bin/pg_config
   pgbgw install shop.py --pg-config /usr/lib/postgresql/18/bin/pg_config
   pgbgw load postgresql://localhost/shopdb shop.py
@@ -81,7 +82,7 @@ Ship:
 \b
 Exit codes:
   0    done
-  1    the declaration has faults, or its C does not compile
+  1    the declaration has faults, its C does not compile, or a check of pgbgw test failed
   2    the command line is wrong, or names what can't be used
   3    something is not installed: a server, its headers, a compiler, make
   4    a server refused or failed, or workers do not run

@@ -18,6 +18,7 @@ __all__ = [
     "majors_option",
     "pg_config_option",
     "processes_option",
+    "setup_option",
     "target",
 ]
 
@@ -69,6 +70,16 @@ def processes_option(function: F) -> F:
 def json_option(function: F) -> F:
     """--json."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")(function)
+
+
+def setup_option(function: F) -> F:
+    """--setup."""
+    return click.option(
+        "--setup",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        metavar="SQL",
+        help="Script with your tables and handlers, run before the workers start.  [default: FILE with .sql, if there]",
+    )(function)
 
 
 def target(majors: tuple[int, ...], slots: int) -> Target:

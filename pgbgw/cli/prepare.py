@@ -5,11 +5,6 @@ Each function leaves a database as it was or as it shall be, and can be repeated
 
 from __future__ import annotations
 
-import hashlib
-import os
-import subprocess
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -18,34 +13,10 @@ from pgbgw.cli.project import Done
 from pgbgw.ir.model import ModuleIR
 from pgbgw.server import Cluster, ServerError
 from pgbgw.server.load import LoadError, connect, refused
+from pgbgw.server.setup import digest
 from pgbgw.sqltext import quote_ident
 
-__all__ = ["Setup", "create_database", "digest", "drop_changed", "has_database", "refuse_loss", "run_setup"]
-
-
-@dataclass(frozen=True, slots=True)
-class Setup:
-    """A setup script; ``path`` as the person named it, which is how errors name it."""
-
-    path: Path
-    digest: str
-
-    @classmethod
-    def read(cls, path: Path) -> Setup:
-        """The script as it is now.
-
-        Raises:
-            ServerError: it can't be read.
-        """
-        try:
-            return cls(path, digest(path.read_bytes()))
-        except OSError as error:
-            raise ServerError(f'could not read the setup script "{path}"', detail=f"{error}.") from error
-
-
-def digest(data: bytes) -> str:
-    """What tells two versions of a script apart."""
-    return hashlib.sha256(data).hexdigest()
+__all__ = ["create_database", "drop_changed", "has_database", "refuse_loss"]
 
 
 def has_database(cluster: Cluster, name: str) -> bool:
@@ -72,34 +43,6 @@ def create_database(cluster: Cluster, name: str) -> bool:
         except psycopg.Error as error:
             raise refused(error, f'could not create database "{name}"') from error
     return True
-
-
-def run_setup(cluster: Cluster, database: str, setup: Setup) -> str:
-    """Run the script with psql in one transaction; returns what it printed.
-
-    Raises:
-        ServerError: a statement failed; the detail names its line, and nothing of the script was kept.
-        ToolMissing: psql is not installed.
-    """
-    options = ["-q", "-v", "ON_ERROR_STOP=1", "--single-transaction", "-f", str(setup.path)]
-    # Nothing that would lead psql elsewhere, and none of the notices of IF NOT EXISTS.
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
-    ran = subprocess.run(
-        [*cluster.psql_command(database), *options],
-        env={**kept, "PGOPTIONS": "-c client_min_messages=warning", "PGCLIENTENCODING": "UTF8"},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        errors="replace",
-    )
-    if ran.returncode != 0:
-        said = "\n".join(line.removeprefix("psql:") for line in ran.stderr.strip().splitlines())
-        raise ServerError(
-            f'the setup script "{setup.path}" failed in database "{database}"',
-            detail=said or f"psql exited with status {ran.returncode}.",
-            hint="Correct it and run again; it runs in one transaction, so nothing of it was kept.",
-        )
-    return ran.stdout + ran.stderr
 
 
 def refuse_loss(cluster: Cluster, database: str, module: ModuleIR, done: Done, script: str) -> None:

@@ -18,7 +18,7 @@ from pgbgw.check import Target
 from pgbgw.cli import options, steps, terminal
 from pgbgw.cli.load import report_loaded
 from pgbgw.cli.logs import WorkerLines, follow
-from pgbgw.cli.prepare import Setup, create_database, digest, drop_changed, has_database, refuse_loss, run_setup
+from pgbgw.cli.prepare import create_database, drop_changed, has_database, refuse_loss
 from pgbgw.cli.project import Done, Project, Record, alone
 from pgbgw.cli.steps import Emitted
 from pgbgw.cli.terminal import Steps
@@ -26,6 +26,7 @@ from pgbgw.ir.model import ModuleIR
 from pgbgw.observe import Subject
 from pgbgw.server import Cluster, ServerError, StartError, create_project, open_project, preload, project_folder
 from pgbgw.server.load import Commands, Loaded, LoadError, connect, load
+from pgbgw.server.setup import Setup, digest, run_setup
 
 __all__ = ["run"]
 
@@ -45,12 +46,7 @@ _OTHER_PROCESSES = 8
     ),
 )
 @options.file_argument
-@click.option(
-    "--setup",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    metavar="SQL",
-    help="Script with your tables and handlers, run before the workers start.  [default: FILE with .sql, if there]",
-)
+@options.setup_option
 @click.option("--detach", is_flag=True, help="Leave the server running and return.")
 @click.option(
     "--database",
@@ -78,7 +74,7 @@ def run(file: Path, setup: Path | None, detach: bool, database: str | None, rese
     pg = _server(open_project(root))
     emitted = steps.emitted(file, Target(majors=(pg.major,), max_worker_processes=_MOST_PROCESSES))
     databases, settings = _databases(emitted.module, database)
-    script = _setup(file, setup)
+    script = Setup.of(file, setup)
     with _interruptible():
         with alone(project_folder(root)):
             artifact = steps.compiled(emitted.tree, pg, project_folder(root) / "build" / emitted.module.name)
@@ -255,12 +251,6 @@ def _databases(module: ModuleIR, wanted: str | None) -> tuple[tuple[str, ...], d
         fixed = ", ".join(f'"{name}"' for name in names)
         raise click.UsageError(f'--database "{wanted}": the declaration itself names the database {fixed}')
     return tuple(dict.fromkeys(names)) or (wanted or "postgres",), settings
-
-
-def _setup(file: Path, named: Path | None) -> Setup | None:
-    beside = file.with_suffix(".sql")
-    path = named if named is not None else beside if beside.is_file() else None
-    return Setup.read(path) if path is not None else None
 
 
 @contextlib.contextmanager

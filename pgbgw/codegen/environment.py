@@ -15,17 +15,26 @@ import jinja2
 
 from pgbgw.codegen.ctext import Text
 
-__all__ = ["render"]
+__all__ = ["forget", "read_template", "render"]
 
 _STATEMENT = re.compile(r"^[ \t]*//% *(.*?)[ \t]*$", re.MULTILINE)
 
 
-def _source(name: str) -> str | None:
+def read_template(name: str) -> str | None:
+    """The text of a template as it stands in ``c_templates``, or None; tests that break templates replace this."""
     resource = files("pgbgw.c_templates").joinpath(name)
-    if not resource.is_file():
-        return None
+    return resource.read_text(encoding="utf-8") if resource.is_file() else None
+
+
+def forget() -> None:
+    """Read every template anew at its next use."""
+    _ENVIRONMENTS.clear()
+
+
+def _source(name: str) -> str | None:
+    text = read_template(name)
     # Jinja's own line statements swallow the empty lines that follow them
-    return _STATEMENT.sub(r"@{% \1 %}@", resource.read_text(encoding="utf-8"))
+    return None if text is None else _STATEMENT.sub(r"@{% \1 %}@", text)
 
 
 def _environment(language: type[Text]) -> jinja2.Environment:

@@ -1,0 +1,1 @@
+"""Proof that the fault suite can fail: templates that are broken on purpose, and the checks that notice."""

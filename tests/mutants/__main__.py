@@ -1,0 +1,138 @@
+"""``python -m tests.mutants [--write] [NAME...]``: run the fault suite on every mutant, and see each of them caught.
+
+The checks that should catch a mutant run first; where they do not, all others follow. With --write the table of
+docs/mutants.md is written anew. The exit code is 1 if a mutant survived.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+
+from pgbgw.build import BuildError, Pg, find_server
+from pgbgw.build.pgconfig import embedded_pg_config
+from pgbgw.faults import CHECKS, Check, Stage, chosen, run_checks, staged
+from pgbgw.server import Cluster, ServerError
+from pgbgw.server.setup import Setup, run_setup
+from tests.mutants.mutant import Mutant, mutated
+from tests.mutants.mutants import MUTANTS
+from tests.server.conftest import server_15
+from tests.server.running import EXAMPLES, module_of
+
+_DECLARATIONS = {
+    "my_worker": EXAMPLES / "my_worker.py",
+    "kinds": Path(__file__).parents[1] / "server" / "declarations" / "kinds.py",
+}
+_PAGE = Path(__file__).parents[2] / "docs" / "mutants.md"
+_PROCESSES = 2
+
+STAGE = "the stage"
+"""What catches a mutant with which not even the first worker comes to work."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caught:
+    """What caught a mutant, "" for nothing, and what that saw."""
+
+    mutant: Mutant
+    by: str
+    seen: str
+    seconds: float
+
+
+def main(arguments: list[str]) -> int:
+    """Run the mutants that are named, or all."""
+    write = "--write" in arguments
+    patterns = [each for each in arguments if each != "--write"]
+    wanted = [m for m in MUTANTS if not patterns or any(fnmatch.fnmatch(m.name, p) for p in patterns)]
+    found: dict[str, Caught] = {}
+    with ProcessPoolExecutor(_PROCESSES) as pool:
+        for future in as_completed([pool.submit(run, mutant) for mutant in wanted]):
+            caught = future.result()
+            found[caught.mutant.name] = caught
+            word = f"caught by {caught.by}" if caught.by else "SURVIVED"
+            print(f"{caught.mutant.name:32} {word} ({caught.seconds:.0f} s): {caught.seen[:160]}", flush=True)
+    survivors = [name for name, caught in found.items() if not caught.by]
+    print(f"{len(found)} mutants, {len(found) - len(survivors)} caught" + "".join(f"\nsurvived: {n}" for n in survivors))
+    if write and not survivors and not patterns:
+        _PAGE.write_text(page([found[mutant.name] for mutant in MUTANTS]), encoding="utf-8")
+    return 1 if survivors else 0
+
+
+def run(mutant: Mutant) -> Caught:
+    """Put one mutant through the suite until a check fails."""
+    began = time.monotonic()
+    by, seen = _catch(mutant)
+    return Caught(mutant, by, seen, time.monotonic() - began)
+
+
+def _catch(mutant: Mutant) -> tuple[str, str]:
+    declaration = _DECLARATIONS[mutant.declaration]
+    script = Setup.of(declaration, None)
+
+    def prepare(cluster: Cluster, database: str) -> None:
+        assert script is not None
+        run_setup(cluster, database, script)
+
+    with mutated(mutant):
+        try:
+            with staged(_server(mutant.major), module_of(declaration), prepare=prepare) as stage:
+                return _first_failure(stage, _in_order(mutant))
+        except BuildError as error:
+            # a mutant that the compiler refuses proves nothing of the suite
+            return "", f"does not compile: {error.detail or error}"
+        except (AssertionError, ServerError, psycopg.Error) as error:
+            return STAGE, " ".join(str(error).split())
+
+
+def _first_failure(stage: Stage, checks: list[Check]) -> tuple[str, str]:
+    for row in run_checks(stage, checks):
+        if row.outcome == "failed":
+            return row.check.name, row.seen
+    return "", "every check passed"
+
+
+def _in_order(mutant: Mutant) -> list[Check]:
+    """Those that should catch it, then the others."""
+    first = [check for pattern in mutant.caught_by for check in chosen([pattern])] if mutant.caught_by else []
+    return list(dict.fromkeys([*first, *CHECKS.values()]))
+
+
+def _server(major: int) -> Pg:
+    return server_15() if major == 15 else find_server(str(embedded_pg_config()))
+
+
+def page(caught: list[Caught]) -> str:
+    """docs/mutants.md."""
+    return "\n".join([*_head(), *_rows(caught), ""])
+
+
+def _head() -> Iterator[str]:
+    yield "# Mutants"
+    yield ""
+    yield "The fault suite proves something only if it can fail. `make mutants` breaks the templates on purpose, one fault"
+    yield "at a time, runs the suite on what is emitted then, and fails if no check notices. Each of these was caught."
+    yield "The rules are those that a background worker in C has to keep; the checks are described in"
+    yield "[what happens when](what-happens-when.md)."
+    yield ""
+    yield "This page is written by `make mutants WRITE=1`; do not edit it."
+    yield ""
+    yield "| mutant | what is broken | caught by |"
+    yield "|---|---|---|"
+
+
+def _rows(caught: list[Caught]) -> Iterator[str]:
+    for each in caught:
+        by = each.by if each.by == STAGE else f"`{each.by}`"
+        yield f"| {each.mutant.name} | {each.mutant.fault} | {by} |"
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
