@@ -37,6 +37,9 @@
 /* How long the workers of a database may take to leave it, ms. */
 #define LEAVE_WAIT		5000
 
+/* How long to wait for a process that is not started again when it ends, ms. */
+#define END_WAIT		1000
+
 /* How long a worker that can't connect waits before it looks again, ms. */
 #define LONGEST_WAIT	60000L
 
@@ -48,9 +51,12 @@ static void process_utility(PlannedStmt *pstmt, const char *queryString,
 							DestReceiver *dest, QueryCompletion *qc);
 static const char *wanted_alone(Node *statement);
 static const char *option(List *options, const char *name);
+static bool forced(Node *statement);
 static bool may_succeed(Node *statement, Oid database);
 static bool may_create_databases(void);
-static void clear_database(Oid database);
+static void clear_database(Oid database, const char *name, bool force);
+static pid_t ask_to_leave(Oid database, bool returning);
+static void wait_a_moment(void);
 static void release_hold(int code, Datum arg);
 static char *obstacle(const char *database, const char *role);
 
@@ -93,7 +99,7 @@ process_utility(PlannedStmt *pstmt, const char *queryString,
 	LWLockRelease(&my_worker_shared->lock);
 	PG_ENSURE_ERROR_CLEANUP(release_hold, (Datum) 0);
 	{
-		clear_database(database);
+		clear_database(database, name, forced(pstmt->utilityStmt));
 		prev_process_utility(pstmt, queryString, readOnlyTree, context,
 							 params, queryEnv, dest, qc);
 	}
@@ -151,6 +157,24 @@ option(List *options, const char *name)
 }
 
 /*
+ * Whether a statement ends the sessions in its database itself.
+ */
+static bool
+forced(Node *statement)
+{
+	ListCell   *cell;
+
+	if (!IsA(statement, DropdbStmt))
+		return false;
+	foreach(cell, ((DropdbStmt *) statement)->options)
+	{
+		if (strcmp(lfirst_node(DefElem, cell)->defname, "force") == 0)
+			return true;
+	}
+	return false;
+}
+
+/*
  * Whether nothing speaks against a statement but sessions in its database.
  */
 static bool
@@ -193,41 +217,73 @@ may_create_databases(void)
 }
 
 /*
- * Have the workers leave a database, and wait until they have.  Those that
- * would not come back are left alone, and so are launched ones: for them the
- * statement waits, and fails, as it does for any other session.
+ * Have the workers leave a database, and wait until they have.
+ *
+ * A process that nothing starts again, such as a launched one, is not ended
+ * for the statement's sake, but nor is it waited for as long as for a session:
+ * the error names it.  It comes first, so that no other worker is stopped for
+ * a statement that fails.
  */
 static void
-clear_database(Oid database)
+clear_database(Oid database, const char *name, bool force)
 {
 	TimestampTz begin = GetCurrentTimestamp();
-	int			left;
+	pid_t		pid;
 
-	for (;;)
+	while (!force && (pid = ask_to_leave(database, false)) != 0)
 	{
-		left = 0;
-		LWLockAcquire(&my_worker_shared->lock, LW_SHARED);
-		for (int i = 0; i < my_worker_shared->nslots; i++)
-		{
-			MyWorkerProcessSlot *slot = &my_worker_shared->slots[i];
-
-			/* a worker that runs the statement itself does not count */
-			if (slot->pid == 0 || slot->pid == MyProcPid ||
-				slot->database != database || !slot->returns)
-				continue;
-			left++;
-			kill(slot->pid, SIGTERM);
-		}
-		LWLockRelease(&my_worker_shared->lock);
-		if (left == 0 ||
-			TimestampDifferenceExceeds(begin, GetCurrentTimestamp(), LEAVE_WAIT))
-			return;
-
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-						 10L, PG_WAIT_EXTENSION);
-		ResetLatch(MyLatch);
-		CHECK_FOR_INTERRUPTS();
+		if (TimestampDifferenceExceeds(begin, GetCurrentTimestamp(), END_WAIT))
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_IN_USE),
+					 errmsg("database \"%s\" is being accessed by a background worker of \"%s\"",
+							name, "my_worker"),
+					 errdetail("Its process %d would not be started again.", (int) pid),
+					 errhint("Wait until it has ended, or end it with SELECT pg_terminate_backend(%d).",
+							 (int) pid)));
+		wait_a_moment();
 	}
+	while (ask_to_leave(database, true) != 0)
+	{
+		if (TimestampDifferenceExceeds(begin, GetCurrentTimestamp(), LEAVE_WAIT))
+			return;
+		wait_a_moment();
+	}
+}
+
+/*
+ * One look at the processes in a database, of those that come back when they
+ * are ended or of the others.  The former are asked to leave.  Returns the pid
+ * of one that is there, or 0.
+ */
+static pid_t
+ask_to_leave(Oid database, bool returning)
+{
+	pid_t		pid = 0;
+
+	LWLockAcquire(&my_worker_shared->lock, LW_SHARED);
+	for (int i = 0; i < my_worker_shared->nslots; i++)
+	{
+		MyWorkerProcessSlot *slot = &my_worker_shared->slots[i];
+
+		/* a worker that runs the statement itself does not count */
+		if (slot->pid == 0 || slot->pid == MyProcPid ||
+			slot->database != database || slot->returns != returning)
+			continue;
+		pid = slot->pid;
+		if (returning)
+			kill(pid, SIGTERM);
+	}
+	LWLockRelease(&my_worker_shared->lock);
+	return pid;
+}
+
+static void
+wait_a_moment(void)
+{
+	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+					 10L, PG_WAIT_EXTENSION);
+	ResetLatch(MyLatch);
+	CHECK_FOR_INTERRUPTS();
 }
 
 static void

@@ -1,0 +1,12 @@
+"""``python -m pgbgw.faults`` prints docs/what-happens-when.md."""
+
+from __future__ import annotations
+
+import sys
+
+from pgbgw.faults.reference import reference
+from pgbgw.faults.suite import CHECKS
+
+if __name__ == "__main__":
+    assert CHECKS
+    sys.stdout.write(reference())
