@@ -339,5 +339,6 @@ class ModuleIR:
     copies: str
     copies_name: str
     accept_copy: SqlLines
+    lock_queues: SqlLines
     roles: tuple[str, ...]
     databases: tuple[SourceIR, ...]

@@ -123,6 +123,7 @@ class _Lowering:
             copies=self.qualified(copies(extension)),
             copies_name=copies(extension),
             accept_copy=queries.accept_copy(self.qualified(copies(extension))),
+            lock_queues=queries.lock_queues([queue.table for queue in self.queues.values()]),
             roles=_unique(quote_ident(w.role.value) for w in static if w.role.value is not None),
             databases=_unique(worker.database for worker in static),
         )
@@ -211,8 +212,8 @@ class _Lowering:
             claim=queries.claim(table, payload),
             promote=queries.promote(table, later, self.qualified(queue_sequence(queue)), payload),
             next_due=queries.next_due(later),
-            retry=queries.retry(later, payload),
-            give_up=queries.give_up(failed, payload),
+            retry=queries.retry(later, self.qualified(queue_sequence(queue)), payload),
+            give_up=queries.give_up(failed, self.qualified(queue_sequence(queue)), payload),
             origin=queue.origin,
         )
 

@@ -27,7 +27,7 @@ _SYMBOLS = (
     # launches
     "launch", "pack_text", "unpack_text",
     # queues
-    "promote", "until_due", "claim", "run_jobs", "settle", "report_failures",
+    "promote", "forget_due", "until_due", "claim", "run_jobs", "settle", "report_failures",
 )  # fmt: skip
 
 # The server has a dsm_attach() and a shm_mq_attach().

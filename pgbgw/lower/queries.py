@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pgbgw.ir.model import SqlLines
 from pgbgw.sqltext import quote_literal
 
-__all__ = ["accept_copy", "claim", "give_up", "next_due", "promote", "retry"]
+__all__ = ["accept_copy", "claim", "give_up", "lock_queues", "next_due", "promote", "retry"]
 
 
 def claim(table: str, payload: Sequence[str]) -> SqlLines:
@@ -56,14 +56,14 @@ def next_due(later: str) -> SqlLines:
     return (f"SELECT pg_catalog.min(l.run_at) FROM {later} AS l",)
 
 
-def retry(later: str, payload: Sequence[str]) -> SqlLines:
+def retry(later: str, sequence: str, payload: Sequence[str]) -> SqlLines:
     """Keep a failed job for another attempt: its columns, then run_at, error and SQLSTATE."""
-    return _insert(later, ("id", *payload, "attempt", "created_at", "run_at", "error", "sqlstate"))
+    return _insert(later, sequence, ("id", *payload, "attempt", "created_at", "run_at", "error", "sqlstate"))
 
 
-def give_up(failed: str, payload: Sequence[str]) -> SqlLines:
+def give_up(failed: str, sequence: str, payload: Sequence[str]) -> SqlLines:
     """Keep a job that has failed for the last time: its columns, then error and SQLSTATE."""
-    return _insert(failed, ("id", *payload, "attempts", "created_at", "error", "sqlstate"))
+    return _insert(failed, sequence, ("id", *payload, "attempts", "created_at", "error", "sqlstate"))
 
 
 def accept_copy(copies: str) -> SqlLines:
@@ -74,13 +74,26 @@ def accept_copy(copies: str) -> SqlLines:
     )
 
 
-def _insert(table: str, columns: Sequence[str]) -> SqlLines:
-    """One row; where its id is taken, which takes a restarted sequence, it gets the next free one of the table."""
+def lock_queues(tables: Sequence[str]) -> SqlLines:
+    """Keep everybody away from the tables of the queues, in the order of declaration; nothing where there are none."""
+    if not tables:
+        return ()
+    return ("LOCK TABLE", *(f"{table}{',' * (table != tables[-1])}" for table in tables), "IN ACCESS EXCLUSIVE MODE")
+
+
+def _insert(table: str, sequence: str, columns: Sequence[str]) -> SqlLines:
+    """One row; where its id is taken, which takes a restarted sequence, it gets the next free one of the table.
+
+    Whoever may write the column id may use up the largest number. Then the sequence gives one: if that is taken too the
+    round fails, and the next one gets another.
+    """
     values = ", ".join(f"${number}" for number in range(2, len(columns) + 1))
     return (
         f"INSERT INTO {table} ({', '.join(columns)})",
         f"SELECT CASE WHEN EXISTS (SELECT FROM {table} AS t WHERE t.id OPERATOR(pg_catalog.=) $1)",
-        f"THEN (SELECT pg_catalog.max(t.id) OPERATOR(pg_catalog.+) 1 FROM {table} AS t) ELSE $1 END,",
+        f"THEN (SELECT CASE WHEN pg_catalog.max(t.id) OPERATOR(pg_catalog.<) {2**63 - 1}",
+        f"THEN pg_catalog.max(t.id) OPERATOR(pg_catalog.+) 1 ELSE pg_catalog.nextval({quote_literal(sequence)}) END",
+        f"FROM {table} AS t) ELSE $1 END,",
         values,
     )
 

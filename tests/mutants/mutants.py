@@ -12,7 +12,7 @@ _REGISTRATION = (
         "module.c.in", '"%s", function);', '"%s_", function);', (),
     ),
     Mutant(
-        "setting_outside_preload", (3,), "A setting of context postmaster is defined in any session that loads the library.",
+        "setting_outside_preload", (3,), "A setting of context postmaster is defined in any session.",
         "module.c.in",
         "//% if preload_settings\n\tif (process_shared_preload_libraries_in_progress)\n",
         "//% if preload_settings\n\tif (true)\n",
@@ -68,7 +68,7 @@ _LIFE_CYCLE = (
     Mutant(
         "deaf_while_asleep", (13,), "A sleeping worker does not listen to its latch.",
         "life_cycle.c.in", "WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,\n\t\t\t(long) Min(timeout,",
-        "WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,\n\t\t\t(long) Min(timeout,", ("enqueue.wake*", "signal.*"),
+        "WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,\n\t\t\t(long) Min(timeout,", ("enqueue.insert", "signal.*"),
     ),
     Mutant(
         "no_handler_at_the_top", (15,), "An error at the top of the loop ends the process.",
@@ -103,7 +103,7 @@ _ITEMS = (
         "session.c.in", '\t\t{"transaction_timeout", "0"},\n', "", ("hostile.*",),
     ),
     Mutant(
-        "jobs_counted_by_spi", (19,), "The loop over a batch ends where SPI_processed says, which a handler overwrites.",
+        "jobs_counted_by_spi", (19,), "The loop over a batch ends where SPI_processed says.",
         "queue.c.in",
         "\t\tfor (int i = 0; i < batch->njobs; i++)\n\t\t{\n\t\t\tcurrent = i;",
         "\t\tfor (int i = 0; i < (int) SPI_processed; i++)\n\t\t{\n\t\t\tcurrent = i;", ("item.nested",),
@@ -164,7 +164,7 @@ _ERRORS = (
         declaration="kinds",
     ),
     Mutant(
-        "memory_reset_before_abort", (28,), "The error path frees the memory of a round before it aborts the transaction.",
+        "memory_reset_before_abort", (28,), "The error path frees memory before it aborts the transaction.",
         "life_cycle.c.in", "\tdebug_query_string = NULL;\n\tAbortCurrentTransaction();",
         "\tdebug_query_string = NULL;\n\tMemoryContextReset(@{sym.loop_context});\n\terror = NULL;\n"
         "\tFlushErrorState();\n\tMemoryContextDeleteChildren(TopTransactionContext);\n\tAbortCurrentTransaction();",
@@ -247,13 +247,14 @@ _QUEUE = (
         ("enqueue.*",),
     ),
     Mutant(
-        "woken_before_commit", (44,), "Workers are woken by the INSERT, before its rows can be seen, and not by the commit.",
+        "woken_before_commit", (44,), "Workers are woken before the rows can be seen.",
         "module.c.in", "\t\tcase XACT_EVENT_COMMIT:\n", "\t\tcase XACT_EVENT_PRE_COMMIT:\n", ("enqueue.*",),
     ),
     Mutant(
         "trigger_switched_off", (44,), "Replication's setting switches the wake-up off.",
         "extension.sql.in",
-        "ALTER TABLE @{raw(queue.table)} ENABLE ALWAYS TRIGGER @{raw(queue.trigger)};\n", "", ("enqueue.*", "hostile.*"),
+        "ALTER TABLE @{raw(queue.table)} ENABLE ALWAYS TRIGGER @{raw(queue.trigger)};\n", "",
+        ("enqueue.*", "hostile.*"),
     ),
     Mutant(
         "request_not_kept", (), "A request to shut down is forgotten in a crash.",

@@ -29,13 +29,14 @@ from tests.server.conftest import server_15, server_18
 
 # Every family has one; those that restart the server or wait long are left to the declarations of test_faults.
 CHOSEN = (
-    "item.*", "signal.cancel*", "signal.terminate*", "crash.kill*", "shutdown.re*", "database.drop_other*",
-    "extension.dormant*", "hostile.search_path*", "session.*", "enqueue.wake*", "copy.not_preloaded",
+    "item.*", "signal.cancel*", "signal.terminate*", "crash.worker_working", "shutdown.request*",
+    "database.drop_other*", "extension.dormant", "hostile.search_path", "session.*", "enqueue.insert", "enqueue.savepoint",
+    "endurance.idle", "copy.not_preloaded", "security.public", "security.role",
 )  # fmt: skip
 
 TYPES = (
-    "smallint", "integer", "bigint", "text", "varchar(7)", "boolean", "numeric(12, 3)", "jsonb", "json", "bytea", "uuid",
-    "date", "timestamptz", "interval", "inet", "int4range", "text[]", "int8[]", "real", "double precision", "bit",
+    "smallint", "integer", "bigint", "text", "varchar(7)", "boolean", "numeric(12, 3)", "jsonb", "json", "bytea",
+    "uuid", "date", "timestamptz", "interval", "inet", "int4range", "text[]", "int8[]", "real", "float8", "bit",
 )  # fmt: skip
 
 

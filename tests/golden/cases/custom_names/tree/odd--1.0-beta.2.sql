@@ -54,11 +54,6 @@ COMMENT ON TABLE "The ""Schema"""."Jobs; DROP TABLE x --_later" IS 'Jobs that wa
 COMMENT ON TABLE "The ""Schema"""."Jobs; DROP TABLE x --_failed" IS 'Jobs that were given up after their last attempt.';
 COMMENT ON VIEW "The ""Schema""".U&"The \0040extschema@ jobs?" IS 'All jobs of the queue with their status: ready, later or failed.';
 
--- DROP EXTENSION locks its members from the last to the first, and must come
--- by the table before the sequence, as INSERT does
-ALTER EXTENSION odd DROP SEQUENCE "The ""Schema"""."Jobs; DROP TABLE x --_id_seq";
-ALTER EXTENSION odd ADD SEQUENCE "The ""Schema"""."Jobs; DROP TABLE x --_id_seq";
-
 -- pg_dump leaves an extension's tables empty unless it is told not to
 SELECT pg_catalog.pg_extension_config_dump('"The ""Schema"""."Jobs; DROP TABLE x --"', '');
 SELECT pg_catalog.pg_extension_config_dump('"The ""Schema"""."Jobs; DROP TABLE x --_id_seq"', '');

@@ -42,6 +42,7 @@ odd_work_main(Datum main_arg)
 	if (sigsetjmp(local_sigjmp_buf, 1) != 0)
 	{
 		odd_recover();
+		odd_forget_due();
 		if (odd_last_error() != NULL)
 			record(0, 0, 0, odd_last_error());
 	}

@@ -18,12 +18,16 @@
 #include "access/xlog.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_database.h"
+#include "catalog/pg_extension.h"
 #include "commands/dbcommands.h"
 #include "commands/defrem.h"
+#include "commands/extension.h"
+#include "executor/spi.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
+#include "storage/lmgr.h"
 #include "tcop/utility.h"
 #include "utils/acl.h"
 #include "utils/fmgroids.h"
@@ -49,6 +53,8 @@ static void process_utility(PlannedStmt *pstmt, const char *queryString,
 							bool readOnlyTree, ProcessUtilityContext context,
 							ParamListInfo params, QueryEnvironment *queryEnv,
 							DestReceiver *dest, QueryCompletion *qc);
+static bool drops_extension(Node *statement);
+static void lock_queues(void);
 static const char *wanted_alone(Node *statement);
 static const char *option(List *options, const char *name);
 static bool forced(Node *statement);
@@ -83,6 +89,8 @@ process_utility(PlannedStmt *pstmt, const char *queryString,
 	const char *name = wanted_alone(pstmt->utilityStmt);
 	Oid			database = InvalidOid;
 
+	if (drops_extension(pstmt->utilityStmt))
+		lock_queues();
 	if (name != NULL && context != PROCESS_UTILITY_SUBCOMMAND)
 		database = get_database_oid(name, true);
 
@@ -105,6 +113,60 @@ process_utility(PlannedStmt *pstmt, const char *queryString,
 	}
 	PG_END_ENSURE_ERROR_CLEANUP(release_hold, (Datum) 0);
 	release_hold(0, (Datum) 0);
+}
+
+/*
+ * Whether a statement drops this extension.
+ */
+static bool
+drops_extension(Node *statement)
+{
+	ListCell   *cell;
+
+	if (!IsA(statement, DropStmt) ||
+		((DropStmt *) statement)->removeType != OBJECT_EXTENSION)
+		return false;
+	foreach(cell, ((DropStmt *) statement)->objects)
+	{
+		if (strcmp(strVal(lfirst(cell)), "my_worker") == 0)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Lock the extension, as rounds do, and then the tables that jobs are put
+ * into.  The statement itself locks what it drops in whatever order it finds
+ * it in the catalog, and an INSERT its table before the sequence, so that each
+ * could wait for the other.
+ */
+static void
+lock_queues(void)
+{
+	static const char *const statement =
+	"LOCK TABLE"
+	" public.my_queue"
+	" IN ACCESS EXCLUSIVE MODE";
+	Oid			extension = get_extension_oid("my_worker", true);
+	bool		owner;
+
+	if (!OidIsValid(extension))
+		return;
+#if PG_VERSION_NUM >= 160000
+	owner = object_ownercheck(ExtensionRelationId, extension, GetUserId());
+#else
+	owner = pg_extension_ownercheck(extension, GetUserId());
+#endif
+	/* what can't succeed must not stand in anybody's way */
+	if (!owner)
+		return;
+	LockDatabaseObject(ExtensionRelationId, extension, 0, AccessExclusiveLock);
+	if (get_extension_oid("my_worker", true) != extension)
+		return;
+	SPI_connect();
+	if (SPI_execute(statement, false, 0) != SPI_OK_UTILITY)
+		elog(ERROR, "could not lock the queues");
+	SPI_finish();
 }
 
 /*

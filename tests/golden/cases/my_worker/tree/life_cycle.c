@@ -379,8 +379,8 @@ void
 my_worker_sleep(int64 timeout)
 {
 	int64		pause = backing_off();
+	int64		untold = my_worker_tell_left_out();
 
-	my_worker_tell_left_out();
 	if (pause > 0)
 		timeout = pause;
 	else if (dormant)
@@ -393,6 +393,9 @@ my_worker_sleep(int64 timeout)
 	}
 	else if (my_slot->state == MY_WORKER_STATE_WORKING)
 		my_worker_set_state(MY_WORKER_STATE_IDLE);
+
+	if (untold > 0)
+		timeout = Min(timeout, untold);
 
 	/*
 	 * The latch alone does not tell: whatever waited in a round, a lock or a

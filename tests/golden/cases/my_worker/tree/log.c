@@ -38,6 +38,7 @@ static MyWorkerLogTally reports;
 
 static void limit(ErrorData *edata);
 static bool may_write(MyWorkerLogTally *tally, int most, int weight);
+static bool may_tell(MyWorkerLogTally *tally, int64 *until);
 
 /*
  * From now on keep the code that this process runs from filling the disk.
@@ -55,8 +56,12 @@ my_worker_limit_log(void)
 static void
 limit(ErrorData *edata)
 {
-	/* errors end what the code does, so that they can't be many */
-	if (edata->elevel < ERROR && !may_write(&messages, MOST_MESSAGES, 1))
+	/*
+	 * Errors end what the code does, so that they can't be many; and what an
+	 * administrator asks of the server, which uses LOG_SERVER_ONLY, is wanted.
+	 */
+	if (edata->elevel < ERROR && edata->elevel != LOG_SERVER_ONLY &&
+		!may_write(&messages, MOST_MESSAGES, 1))
 		edata->output_to_server = false;
 	if (edata->output_to_server && prev_emit_log_hook)
 		prev_emit_log_hook(edata);
@@ -96,27 +101,48 @@ may_write(MyWorkerLogTally *tally, int most, int weight)
 }
 
 /*
- * Say how much was left out; called before the worker sleeps.
+ * Say how much was left out, once its second is over; called before the worker
+ * sleeps.  Returns how long, in milliseconds, until there is more to say, or 0.
  */
-void
+int64
 my_worker_tell_left_out(void)
 {
-	if (messages.left_out > 0)
+	int64		until = 0;
+
+	if (may_tell(&messages, &until))
 	{
-		/* what tells of it is not to be left out itself */
-		messages.written = 0;
 		ereport(LOG,
-				(errmsg("worker \"%s\": %d messages were left out of the log",
-						MyBgworkerEntry->bgw_name, messages.left_out),
+				(errmsg_plural("worker \"%s\": %d message was left out of the log",
+							   "worker \"%s\": %d messages were left out of the log",
+							   messages.left_out, MyBgworkerEntry->bgw_name, messages.left_out),
 				 errdetail("A worker may write %d messages in a second.", MOST_MESSAGES)));
 		messages.left_out = 0;
 	}
-	if (reports.left_out > 0)
+	if (may_tell(&reports, &until))
 	{
 		ereport(LOG,
-				(errmsg("worker \"%s\": %d more jobs have failed than the log tells of",
-						MyBgworkerEntry->bgw_name, reports.left_out),
+				(errmsg_plural("worker \"%s\": %d more job has failed than the log tells of",
+							   "worker \"%s\": %d more jobs have failed than the log tells of",
+							   reports.left_out, MyBgworkerEntry->bgw_name, reports.left_out),
 				 errhint("The view of all jobs has their errors.")));
 		reports.left_out = 0;
 	}
+	return until;
+}
+
+/*
+ * Is there something to say, and its second over?  If not yet, "until" tells
+ * how long that takes.
+ */
+static bool
+may_tell(MyWorkerLogTally *tally, int64 *until)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (tally->left_out == 0)
+		return false;
+	if (now < tally->begin || now - tally->begin >= USECS_PER_SEC)
+		return true;
+	*until = (tally->begin + USECS_PER_SEC - now) / 1000 + 1;
+	return false;
 }

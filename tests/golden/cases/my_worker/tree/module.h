@@ -213,7 +213,7 @@ extern void my_worker_set_text(char *field, Size size, const char *text);
 
 /* what it writes into the server log */
 extern void my_worker_limit_log(void);
-extern void my_worker_tell_left_out(void);
+extern int64 my_worker_tell_left_out(void);
 extern bool my_worker_may_report(int failures);
 
 /* its session: settings, transactions, and what is undone after them */
@@ -233,6 +233,7 @@ extern pid_t my_worker_launch(BackgroundWorker *registration,
 
 /* the jobs of a queue */
 extern void my_worker_promote(const MyWorkerQueue *queue);
+extern void my_worker_forget_due(void);
 extern int64 my_worker_until_due(int64 timeout);
 extern MyWorkerJobBatch *my_worker_claim(const MyWorkerQueue *queue, int limit);
 extern void my_worker_run_jobs(MyWorkerJobBatch *batch, MyWorkerPrepareJobs prepare,

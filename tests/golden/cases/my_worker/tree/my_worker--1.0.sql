@@ -51,11 +51,6 @@ COMMENT ON TABLE public.my_queue_later IS 'Jobs that wait until run_at for their
 COMMENT ON TABLE public.my_queue_failed IS 'Jobs that were given up after their last attempt.';
 COMMENT ON VIEW public.my_queue_jobs IS 'All jobs of the queue with their status: ready, later or failed.';
 
--- DROP EXTENSION locks its members from the last to the first, and must come
--- by the table before the sequence, as INSERT does
-ALTER EXTENSION my_worker DROP SEQUENCE public.my_queue_id_seq;
-ALTER EXTENSION my_worker ADD SEQUENCE public.my_queue_id_seq;
-
 -- pg_dump leaves an extension's tables empty unless it is told not to
 SELECT pg_catalog.pg_extension_config_dump('public.my_queue', '');
 SELECT pg_catalog.pg_extension_config_dump('public.my_queue_id_seq', '');

@@ -73,12 +73,16 @@ const MyWorkerQueue my_worker_my_queue_queue = {
 	.retry =
 	"INSERT INTO public.my_queue_later (id, payload, attempt, created_at, run_at, error, sqlstate)"
 	" SELECT CASE WHEN EXISTS (SELECT FROM public.my_queue_later AS t WHERE t.id OPERATOR(pg_catalog.=) $1)"
-	" THEN (SELECT pg_catalog.max(t.id) OPERATOR(pg_catalog.+) 1 FROM public.my_queue_later AS t) ELSE $1 END,"
+	" THEN (SELECT CASE WHEN pg_catalog.max(t.id) OPERATOR(pg_catalog.<) 9223372036854775807"
+	" THEN pg_catalog.max(t.id) OPERATOR(pg_catalog.+) 1 ELSE pg_catalog.nextval('public.my_queue_id_seq') END"
+	" FROM public.my_queue_later AS t) ELSE $1 END,"
 	" $2, $3, $4, $5, $6, $7",
 	.give_up =
 	"INSERT INTO public.my_queue_failed (id, payload, attempts, created_at, error, sqlstate)"
 	" SELECT CASE WHEN EXISTS (SELECT FROM public.my_queue_failed AS t WHERE t.id OPERATOR(pg_catalog.=) $1)"
-	" THEN (SELECT pg_catalog.max(t.id) OPERATOR(pg_catalog.+) 1 FROM public.my_queue_failed AS t) ELSE $1 END,"
+	" THEN (SELECT CASE WHEN pg_catalog.max(t.id) OPERATOR(pg_catalog.<) 9223372036854775807"
+	" THEN pg_catalog.max(t.id) OPERATOR(pg_catalog.+) 1 ELSE pg_catalog.nextval('public.my_queue_id_seq') END"
+	" FROM public.my_queue_failed AS t) ELSE $1 END,"
 	" $2, $3, $4, $5, $6",
 };
 
@@ -135,6 +139,15 @@ my_worker_promote(const MyWorkerQueue *queue)
 
 	/* others add to the table as well, and change it */
 	next_due = Min(due, latest);
+}
+
+/*
+ * Look again in the next round: what the last one has found was undone.
+ */
+void
+my_worker_forget_due(void)
+{
+	next_due = 0;
 }
 
 /*
@@ -480,7 +493,10 @@ my_worker_settle(MyWorkerJobBatch *batch)
 
 		if (!job->failed)
 			continue;
-		attempt = DatumGetInt32(job->values[ncolumns - 2]) + 1;
+		/* whoever enqueues may have written anything there */
+		attempt = Max(DatumGetInt32(job->values[ncolumns - 2]), 0);
+		if (attempt < PG_INT32_MAX)
+			attempt++;
 		job->values[ncolumns - 2] = Int32GetDatum(attempt);
 		for (int column = 0; column < ncolumns; column++)
 		{

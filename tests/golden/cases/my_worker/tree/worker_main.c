@@ -43,6 +43,7 @@ my_worker_main_main(Datum main_arg)
 	if (sigsetjmp(local_sigjmp_buf, 1) != 0)
 	{
 		my_worker_recover();
+		my_worker_forget_due();
 		if (my_worker_last_error() != NULL)
 			record(0, 0, 0, my_worker_last_error());
 	}

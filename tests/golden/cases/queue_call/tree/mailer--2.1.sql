@@ -54,11 +54,6 @@ COMMENT ON TABLE mailer.outbox_later IS 'Jobs that wait until run_at for their n
 COMMENT ON TABLE mailer.outbox_failed IS 'Jobs that were given up after their last attempt.';
 COMMENT ON VIEW mailer.outbox_jobs IS 'All jobs of the queue with their status: ready, later or failed.';
 
--- DROP EXTENSION locks its members from the last to the first, and must come
--- by the table before the sequence, as INSERT does
-ALTER EXTENSION mailer DROP SEQUENCE mailer.outbox_id_seq;
-ALTER EXTENSION mailer ADD SEQUENCE mailer.outbox_id_seq;
-
 -- pg_dump leaves an extension's tables empty unless it is told not to
 SELECT pg_catalog.pg_extension_config_dump('mailer.outbox', '');
 SELECT pg_catalog.pg_extension_config_dump('mailer.outbox_id_seq', '');

@@ -41,6 +41,7 @@ mailer_send_main(Datum main_arg)
 	if (sigsetjmp(local_sigjmp_buf, 1) != 0)
 	{
 		mailer_recover();
+		mailer_forget_due();
 	}
 	PG_exception_stack = &local_sigjmp_buf;
 

@@ -69,11 +69,6 @@ COMMENT ON TABLE billing.bill_later IS 'Jobs that wait until run_at for their ne
 COMMENT ON TABLE billing.bill_failed IS 'Jobs that were given up after their last attempt.';
 COMMENT ON VIEW billing.bill_jobs IS 'All jobs of the queue with their status: ready, later or failed.';
 
--- DROP EXTENSION locks its members from the last to the first, and must come
--- by the table before the sequence, as INSERT does
-ALTER EXTENSION billing DROP SEQUENCE billing.bill_id_seq;
-ALTER EXTENSION billing ADD SEQUENCE billing.bill_id_seq;
-
 -- pg_dump leaves an extension's tables empty unless it is told not to
 SELECT pg_catalog.pg_extension_config_dump('billing.bill', '');
 SELECT pg_catalog.pg_extension_config_dump('billing.bill_id_seq', '');

@@ -49,6 +49,7 @@ billing_write_main(Datum main_arg)
 	if (sigsetjmp(local_sigjmp_buf, 1) != 0)
 	{
 		billing_recover();
+		billing_forget_due();
 		if (billing_last_error() != NULL)
 			record(0, 0, 0, billing_last_error());
 	}

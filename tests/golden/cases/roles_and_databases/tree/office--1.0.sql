@@ -51,11 +51,6 @@ COMMENT ON TABLE office.letters_later IS 'Jobs that wait until run_at for their 
 COMMENT ON TABLE office.letters_failed IS 'Jobs that were given up after their last attempt.';
 COMMENT ON VIEW office.letters_jobs IS 'All jobs of the queue with their status: ready, later or failed.';
 
--- DROP EXTENSION locks its members from the last to the first, and must come
--- by the table before the sequence, as INSERT does
-ALTER EXTENSION office DROP SEQUENCE office.letters_id_seq;
-ALTER EXTENSION office ADD SEQUENCE office.letters_id_seq;
-
 -- pg_dump leaves an extension's tables empty unless it is told not to
 SELECT pg_catalog.pg_extension_config_dump('office.letters', '');
 SELECT pg_catalog.pg_extension_config_dump('office.letters_id_seq', '');

@@ -41,6 +41,7 @@ office_answer_main(Datum main_arg)
 	if (sigsetjmp(local_sigjmp_buf, 1) != 0)
 	{
 		office_recover();
+		office_forget_due();
 	}
 	PG_exception_stack = &local_sigjmp_buf;
 

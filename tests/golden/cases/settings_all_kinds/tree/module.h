@@ -142,7 +142,7 @@ extern void knobs_set_text(char *field, Size size, const char *text);
 
 /* what it writes into the server log */
 extern void knobs_limit_log(void);
-extern void knobs_tell_left_out(void);
+extern int64 knobs_tell_left_out(void);
 
 /* its session: settings, transactions, and what is undone after them */
 extern void knobs_override_settings(void);

@@ -51,11 +51,6 @@ COMMENT ON TABLE crowd.parcels_later IS 'Jobs that wait until run_at for their n
 COMMENT ON TABLE crowd.parcels_failed IS 'Jobs that were given up after their last attempt.';
 COMMENT ON VIEW crowd.parcels_jobs IS 'All jobs of the queue with their status: ready, later or failed.';
 
--- DROP EXTENSION locks its members from the last to the first, and must come
--- by the table before the sequence, as INSERT does
-ALTER EXTENSION crowd DROP SEQUENCE crowd.parcels_id_seq;
-ALTER EXTENSION crowd ADD SEQUENCE crowd.parcels_id_seq;
-
 -- pg_dump leaves an extension's tables empty unless it is told not to
 SELECT pg_catalog.pg_extension_config_dump('crowd.parcels', '');
 SELECT pg_catalog.pg_extension_config_dump('crowd.parcels_id_seq', '');
@@ -117,11 +112,6 @@ COMMENT ON TABLE crowd.sent_back IS 'Jobs that may run now; INSERT or COPY enque
 COMMENT ON TABLE crowd.sent_back_later IS 'Jobs that wait until run_at for their next attempt.';
 COMMENT ON TABLE crowd.sent_back_failed IS 'Jobs that were given up after their last attempt.';
 COMMENT ON VIEW crowd.all_returns IS 'All jobs of the queue with their status: ready, later or failed.';
-
--- DROP EXTENSION locks its members from the last to the first, and must come
--- by the table before the sequence, as INSERT does
-ALTER EXTENSION crowd DROP SEQUENCE crowd.sent_back_id_seq;
-ALTER EXTENSION crowd ADD SEQUENCE crowd.sent_back_id_seq;
 
 -- pg_dump leaves an extension's tables empty unless it is told not to
 SELECT pg_catalog.pg_extension_config_dump('crowd.sent_back', '');

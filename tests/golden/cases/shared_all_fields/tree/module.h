@@ -164,7 +164,7 @@ extern void meter_set_text(char *field, Size size, const char *text);
 
 /* what it writes into the server log */
 extern void meter_limit_log(void);
-extern void meter_tell_left_out(void);
+extern int64 meter_tell_left_out(void);
 
 /* its session: settings, transactions, and what is undone after them */
 extern void meter_override_settings(void);
