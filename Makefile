@@ -13,7 +13,7 @@ PACKAGING := pyproject.toml setup.py pgbgw/_core.pyx $(wildcard c_templates/stat
 WITH_VENV := PATH="$(CURDIR)/$(BIN):$$PATH"
 PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadscope
 
-.PHONY: help venv dev machine run lint format test test-all clean
+.PHONY: help venv dev machine majors run lint format test mutants test-all clean
 
 help:  ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -24,6 +24,9 @@ dev: $(VENV)/installed-dev  ## the same, with what the checks need
 
 machine:  ## install compilers and servers for the tests, where missing
 	PYTHON="$(PYTHON)" scripts/setup-test-machine.sh test
+
+majors: $(BIN)/python  ## put PostgreSQL 16 and 17 for the tests into a cache, where missing
+	PYTHON="$(BIN)/python" scripts/setup-majors.sh
 
 run: $(VENV)/installed  ## run examples/my_worker.py on an embedded PostgreSQL and give it jobs
 	$(BIN)/pgbgw run examples/my_worker.py --detach
@@ -43,7 +46,10 @@ format: $(VENV)/installed-dev  ## put the Python into ruff's layout
 test: machine lint  ## lint, and run the tests
 	$(PYTEST) -m "not slow"
 
-test-all: machine lint  ## the same with the slow tests and more examples of each property
+mutants: machine $(VENV)/installed-dev  ## break the templates on purpose; each fault must be noticed
+	$(BIN)/python -m tests.mutants $(if $(WRITE),--write) $(ONLY)
+
+test-all: machine lint majors  ## the same with the slow tests and more examples of each property
 	$(PYTEST) --hypothesis-profile=thorough
 
 clean:  ## remove what these targets made; a running cluster is left alone

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from pgbgw.faults.hostile_text import text_arguments, text_columns, text_settings
 from pgbgw.faults.stage import Stage
 
 __all__ = ["CHECKS", "Check", "Need", "check", "unmet"]
 
-Need: TypeAlias = Literal["queue", "interval", "dynamic", "static", "restarted", "never", "timeout", "thorough"]
+Need: TypeAlias = Literal[
+    "queue", "interval", "round", "dynamic", "static", "restarted", "never", "timeout", "round timeout",
+    "retries", "switch", "role", "restarted role", "text", "memory limit", "text argument", "text setting", "thorough",
+]  # fmt: skip
 """What a declaration must have for a check to mean something: a worker of that kind, or an option."""
 
 _NEEDS: dict[Need, tuple[Callable[[Stage], bool], str]] = {
     "queue": (lambda stage: bool(stage.lines), "no queue worker is declared"),
     "interval": (lambda stage: bool(stage.rounds), "no interval worker is declared"),
+    "round": (
+        lambda stage: any(stage.home(worker) == stage.database for worker in stage.rounds),
+        "no interval worker serves the first database",
+    ),
     "dynamic": (lambda stage: bool(stage.dynamic), "no dynamic worker is declared"),
     "static": (lambda stage: bool(stage.static), "no worker that runs SQL by itself is declared"),
     "restarted": (
@@ -27,6 +36,24 @@ _NEEDS: dict[Need, tuple[Callable[[Stage], bool], str]] = {
         lambda stage: any(line.worker.timeout is not None for line in stage.lines),
         "no queue worker has a timeout",
     ),
+    "round timeout": (
+        lambda stage: any(w.timeout is not None and stage.home(w) == stage.database for w in stage.rounds),
+        "no interval worker of the first database has a timeout",
+    ),
+    "memory limit": (
+        lambda stage: shutil.which("prlimit") is not None,
+        "there is no program prlimit, which limits the memory of another process",
+    ),
+    "switch": (lambda stage: bool(stage.switches), "no setting that takes effect on reload switches a worker"),
+    "retries": (lambda stage: any(line.queue.retries for line in stage.lines), "no queue tries jobs again"),
+    "role": (lambda stage: bool(stage.confined), "no worker runs as a role that is no superuser"),
+    "restarted role": (
+        lambda stage: any(worker.restart is not None for worker in stage.confined),
+        "no worker that is restarted runs as a role that is no superuser",
+    ),
+    "text": (lambda stage: any(text_columns(line) for line in stage.lines), "no queue has a column for text"),
+    "text argument": (lambda stage: any(text_arguments(w) for w in stage.dynamic), "no launch takes text"),
+    "text setting": (lambda stage: bool(text_settings(stage)), "no setting of text is handed to a handler"),
     "thorough": (lambda stage: stage.thorough, "takes minutes; --thorough runs it"),
 }
 

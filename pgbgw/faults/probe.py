@@ -40,6 +40,9 @@ _BACKOFF_US = 50_000
 _BACKOFF_LIMIT_US = 200_000
 _RETRIES = 3
 
+# What a setting is, as the parameter of a handler.
+_SETTING_TYPES = {"bool": "boolean", "int": "integer", "real": "double precision", "string": "text"}
+
 ACT = f"""
 CREATE SCHEMA {SCHEMA};
 GRANT USAGE, CREATE ON SCHEMA {SCHEMA} TO PUBLIC;
@@ -50,6 +53,8 @@ CREATE TABLE {SCHEMA}.ledger (
     worker text NOT NULL,
     job bigint,
     payload text,
+    -- the values of settings that were handed to the handler
+    settings jsonb,
     pid integer NOT NULL DEFAULT pg_backend_pid(),
     role text NOT NULL DEFAULT current_user,
     at timestamptz NOT NULL DEFAULT clock_timestamp()
@@ -67,12 +72,13 @@ CREATE TABLE {SCHEMA}.scripts (
 -- counts every call, also those that are undone
 CREATE SEQUENCE {SCHEMA}.calls;
 
-CREATE FUNCTION {SCHEMA}.act(worker text, job bigint, payload text) RETURNS void LANGUAGE plpgsql AS $$
+CREATE FUNCTION {SCHEMA}.act(worker text, job bigint, payload text, settings jsonb) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     wanted text;
 BEGIN
     PERFORM pg_catalog.nextval('{SCHEMA}.calls');
-    INSERT INTO {SCHEMA}.ledger (worker, job, payload) VALUES (act.worker, act.job, act.payload);
+    INSERT INTO {SCHEMA}.ledger (worker, job, payload, settings)
+        VALUES (act.worker, act.job, act.payload, act.settings);
     SELECT s.script INTO wanted FROM {SCHEMA}.scripts AS s
         WHERE s.worker = act.worker AND s.job IS NOT DISTINCT FROM act.job;
     IF wanted IS NOT NULL THEN
@@ -122,13 +128,16 @@ def probed(module: ModuleIR) -> Probed:
     }
     workers = []
     functions = []
+    stopping = {worker.unless for worker in module.workers if worker.unless}
     for number, worker in enumerate(module.workers):
-        changed, function = _worker(worker, number, delay, queues)
+        # no value of a setting lets a worker run that it starts, and one that it stops: the first runs always
+        free = replace(worker, when=None) if worker.when in stopping else worker
+        changed, function = _worker(free, number, delay, queues)
         workers.append(changed)
         functions += [function] if function else []
     settings = (*module.settings, every)
-    changed = replace(module, settings=settings, queues=tuple(queues.values()), workers=tuple(workers))
-    return Probed(changed, tuple(functions))
+    whole = replace(module, settings=settings, queues=tuple(queues.values()), workers=tuple(workers))
+    return Probed(whole, tuple(functions))
 
 
 def _worker(
@@ -148,21 +157,29 @@ def _worker(
         case SqlBody() as body:
             arguments = [(a.name, a.sql_type) for a in worker.arguments]
             parameters = tuple(ParameterIR(a.name, "argument", index) for index, a in enumerate(worker.arguments))
-            run = _run(body.run, name, parameters)
+            given = _settings(body.run)
+            run = _run(body.run, name, (*parameters, *given))
             interval = every if body.every is not None else None
-            return replace(changed, body=replace(body, run=run, every=interval)), _function(worker, name, arguments)
+            changed = replace(changed, body=replace(body, run=run, every=interval))
+            return changed, _function(worker.name, name, arguments, given)
         case CBody() as body:
             return replace(changed, body=replace(body, every=every)), None
     raise AssertionError(worker.body)
 
 
 def _job(worker: WorkerIR, name: str, run: RunIR, queue: QueueIR) -> tuple[RunIR, str]:
-    """The probe of a job: it is handed the id and the whole payload, so that the ledger shows what arrived."""
+    """The probe of a job: it is handed the id, the whole payload, and settings, and the ledger shows what arrived."""
     columns: tuple[PayloadColumnIR, ...] = queue.columns
     names = ["id", *(column.name for column in columns)]
     parameters = tuple(ParameterIR(column, "column", index) for index, column in enumerate(names))
     arguments = [("id", "bigint"), *((column.name, column.sql_type) for column in columns)]
-    return _run(run, name, parameters), _function(worker, name, arguments, job=True)
+    given = _settings(run)
+    return _run(run, name, (*parameters, *given)), _function(queue.name, name, arguments, given, job=True)
+
+
+def _settings(run: RunIR) -> tuple[ParameterIR, ...]:
+    """The settings that a handler is handed; each once."""
+    return tuple({p.variable: p for p in run.parameters if p.kind in _SETTING_TYPES}.values())
 
 
 def _run(run: RunIR, name: str, parameters: tuple[ParameterIR, ...]) -> RunIR:
@@ -173,11 +190,17 @@ def _run(run: RunIR, name: str, parameters: tuple[ParameterIR, ...]) -> RunIR:
     return StatementIR(f"SELECT {SCHEMA}.{name}({numbers})", parameters, False, run.top_level, run.origin)
 
 
-def _function(worker: WorkerIR, name: str, arguments: list[tuple[str, str]], *, job: bool = False) -> str:
-    types = ", ".join(sql_type for _, sql_type in arguments)
+def _function(
+    noted: str, name: str, arguments: list[tuple[str, str]], settings: tuple[ParameterIR, ...], *, job: bool = False
+) -> str:
+    """``noted`` is what the ledger calls it: the worker, or the queue, since several workers may take from one."""
+    types = ", ".join([*(sql_type for _, sql_type in arguments), *(_SETTING_TYPES[each.kind] for each in settings)])
     row = ", ".join(f"${number}" for number in range(2 if job else 1, len(arguments) + 1))
     identity, payload = ("$1" if job else "NULL"), (f"ROW({row})::text" if row else "NULL")
+    pairs = [f"{quote_literal(each.name)}, ${number}" for number, each in enumerate(settings, len(arguments) + 1)]
+    given = f"jsonb_build_object({', '.join(pairs)})" if pairs else "NULL"
+    call = f"{SCHEMA}.act({quote_literal(noted)}, {identity}, {payload}, {given})"
     return (
         f"CREATE FUNCTION {SCHEMA}.{quote_ident(name)}({types}) RETURNS void LANGUAGE plpgsql AS "
-        + quote_literal(f"BEGIN PERFORM {SCHEMA}.act({quote_literal(worker.name)}, {identity}, {payload}); END")
+        + quote_literal(f"BEGIN PERFORM {call}; END")
     )

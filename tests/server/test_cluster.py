@@ -13,7 +13,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from pgbgw.build import Pg, build
+from pgbgw.build import Pg, ToolMissing, build
+from pgbgw.faults.waiting import eventually
 from pgbgw.server import (
     Cluster,
     InstallError,
@@ -27,7 +28,6 @@ from pgbgw.server import (
     throwaway_cluster,
 )
 from tests.server.tiny_extension import tiny_tree
-from pgbgw.faults.waiting import eventually
 
 NO_SYNC = ("--no-sync",)
 
@@ -119,11 +119,11 @@ def test_settings(cluster: Cluster) -> None:
 
 
 def test_preload_keeps_what_stands(cluster: Cluster) -> None:
-    cluster.set({"shared_preload_libraries": "auto_explain"})
-    cluster.preload("pg_prewarm")
-    cluster.preload("pg_prewarm")
+    cluster.set({"shared_preload_libraries": "plpgsql"})
+    cluster.preload("dict_snowball")
+    cluster.preload("dict_snowball")
     cluster.start()
-    assert ask(cluster, "SHOW shared_preload_libraries") == "auto_explain, pg_prewarm"
+    assert ask(cluster, "SHOW shared_preload_libraries") == "plpgsql, dict_snowball"
 
 
 def test_the_log_is_read_on_from_where_it_was_left(cluster: Cluster) -> None:
@@ -144,9 +144,11 @@ def test_the_log_is_read_on_from_where_it_was_left(cluster: Cluster) -> None:
 
 def test_psql(cluster: Cluster) -> None:
     cluster.start()
-    ran = subprocess.run(
-        [*cluster.psql_command(), "-Atc", "SELECT current_user"], capture_output=True, text=True, check=True
-    )
+    try:
+        command = cluster.psql_command()
+    except ToolMissing:
+        pytest.skip("this server comes without psql")
+    ran = subprocess.run([*command, "-Atc", "SELECT current_user"], capture_output=True, text=True, check=True)
     assert ran.stdout == "postgres\n"
 
 

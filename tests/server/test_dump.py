@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import subprocess
+from pathlib import Path
 
 from pgbgw.build.pgconfig import Pg
-from tests.server.running import EXAMPLES, module_of, serving
 from pgbgw.faults.waiting import eventually
+from tests.server.conftest import client_for
+from tests.server.running import EXAMPLES, module_of, serving
 
 
-def _run(pg: Pg, program: str, *arguments: str, given: str = "") -> str:
-    done = subprocess.run([pg.program(program), *arguments], input=given, capture_output=True, text=True, check=False)
+def _run(program: Path, *arguments: str, given: str = "") -> str:
+    done = subprocess.run([program, *arguments], input=given, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -31,8 +33,9 @@ def test_dump_and_restore(pg: Pg) -> None:
         before = server.rows(jobs)
         assert len(before) == 7
         server.rows("CREATE DATABASE restored")
-        dump = _run(pg, "pg_dump", "-d", server.cluster.conninfo())
-        _run(pg, "psql", "-v", "ON_ERROR_STOP=1", "-q", "-d", server.cluster.conninfo("restored"), given=dump)
+        dump = _run(pg.program("pg_dump"), "-d", server.cluster.conninfo())
+        psql = client_for(pg).program("psql")
+        _run(psql, "-v", "ON_ERROR_STOP=1", "-q", "-d", server.cluster.conninfo("restored"), given=dump)
         assert server.rows(jobs, dbname="restored") == before
         new = server.value("INSERT INTO my_queue (payload) VALUES ('{}') RETURNING id", dbname="restored")
         assert new == 6

@@ -14,12 +14,12 @@ import pytest
 from pgbgw.build import Pg, build
 from pgbgw.check import check_file
 from pgbgw.codegen.emit import emit
+from pgbgw.faults.waiting import eventually
 from pgbgw.ir.model import ModuleIR
 from pgbgw.lower import lower
 from pgbgw.observe import Subject, observe, processes
 from pgbgw.server import Cluster, Installation, throwaway_cluster
 from pgbgw.server.load import LoadError, connect, load
-from pgbgw.faults.waiting import eventually
 
 DECLARATION = """\
 from pgbgw import Extension, Payload, SharedStats, Counter, seconds, sql
@@ -134,10 +134,10 @@ def test_files_that_are_missing_come_before_everything_else(cluster: Cluster, mo
 
 
 def test_not_preloaded_keeps_what_is_there_and_notices_a_pending_restart(cluster: Cluster, module: ModuleIR) -> None:
-    with_settings(cluster, shared_preload_libraries="auto_explain")
+    with_settings(cluster, shared_preload_libraries="plpgsql")
     error = refusal(cluster, module)
     assert error.reason == "not preloaded"
-    statement = "ALTER SYSTEM SET shared_preload_libraries = 'auto_explain', 'loaded';"
+    statement = "ALTER SYSTEM SET shared_preload_libraries = 'plpgsql', 'loaded';"
     assert statement in (error.hint or "")
     assert f"pg_ctl restart -D {cluster.data}" in (error.hint or "")
     assert ask(cluster, "SELECT count(*) FROM pg_extension WHERE extname = 'loaded'") == 0

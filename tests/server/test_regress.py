@@ -12,6 +12,7 @@ from pgbgw.build.pgconfig import Pg
 from pgbgw.build.pgxs import make_environment
 from pgbgw.server.embedded import throwaway_cluster
 from tests.golden import emitted
+from tests.server.conftest import client_for
 from tests.server.running import Server, compile_for
 
 # What the extension wants of its server before it can be created there.
@@ -37,7 +38,7 @@ def test_installcheck(case: str, pg: Pg, tmp_path: Path) -> None:
         with server.connect() as connection:
             info = connection.info
             where = {"PGHOST": info.host, "PGPORT": str(info.port), "PGUSER": info.user, "PGDATABASE": "postgres"}
-        command = ["make", "--no-print-directory", f"PG_CONFIG={pg.pg_config}", "installcheck"]
+        command = ["make", "--no-print-directory", f"PG_CONFIG={client_for(pg).pg_config}", "installcheck"]
         ran = subprocess.run(
             command, cwd=artifact.directory, env={**make_environment(), **where}, capture_output=True, text=True
         )

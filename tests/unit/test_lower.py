@@ -116,8 +116,8 @@ def test_the_statements_of_a_queue_are_statements(table: str) -> None:
         queries.claim(table, payload),
         queries.promote(table, table, table, payload),
         queries.next_due(table),
-        queries.retry(table, payload),
-        queries.give_up(table, payload),
+        queries.retry(table, table, payload),
+        queries.give_up(table, table, payload),
     ]
     for lines in texts:
         assert len(parser.split(" ".join(lines))) == 1

@@ -12,9 +12,11 @@ from pgbgw.faults.checks import sessions
 from pgbgw.faults.checks import resources
 from pgbgw.faults.checks import slots
 from pgbgw.faults.checks import enqueueing
+from pgbgw.faults.checks import producers
 from pgbgw.faults.checks import endurance
 from pgbgw.faults.checks import copies
 from pgbgw.faults.checks import security
+from pgbgw.faults.checks import injection
 
 __all__ = [
     "items",
@@ -28,7 +30,9 @@ __all__ = [
     "resources",
     "slots",
     "enqueueing",
+    "producers",
     "endurance",
     "copies",
     "security",
+    "injection",
 ]

@@ -58,7 +58,7 @@ limit(ErrorData *edata)
 {
 	/*
 	 * Errors end what the code does, so that they can't be many; and what an
-	 * administrator asks of the server, which uses LOG_SERVER_ONLY, is wanted.
+	 * administrator asks of the server, with LOG_SERVER_ONLY, is wanted.
 	 */
 	if (edata->elevel < ERROR && edata->elevel != LOG_SERVER_ONLY &&
 		!may_write(&messages, MOST_MESSAGES, 1))
