@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterable
 from functools import partial
-from typing import Any
 
 from pgbgw.faults.check import check
 from pgbgw.faults.inhand import HELD, again, finish, release, take
 from pgbgw.faults.probe import SCHEMA
+from pgbgw.faults.shown import gauges, job_counters, read, wrong_gauges
 from pgbgw.faults.stage import Stage, require
 from pgbgw.faults.waiting import eventually
-from pgbgw.ir.model import ActionIR, FieldIR, SharedIR, WorkerIR
+from pgbgw.ir.model import WorkerIR
 
 __all__ = ["kill_backend", "launch"]
 
@@ -253,21 +252,17 @@ def shared_state(stage: Stage) -> str:
     """All that is kept in shared memory is as after a start of the server."""
     for line in stage.lines:
         stage.audit(line, stage.enqueue(line, 5))
-    counters = _job_counters(stage)
-    eventually(lambda: all(_read(stage, *each) for each in counters), what="counters that have counted")
+    counters = job_counters(stage)
+    eventually(lambda: all(read(stage, *each) for each in counters), what="counters that have counted")
     kill_backend(stage)
-    after = {column: _read(stage, state, column) for state, column in counters}
+    after = {column: read(stage, state, column) for state, column in counters}
     require(not any(after.values()), f"counters after the crash: {after}")
     _back(stage)
-    gauges = _alive_gauges(stage)
-    for state, column, names in gauges:
-        living = len([each for each in stage.processes() if each.pid is not None and each.worker in names])
-        found = _read(stage, state, column)
-        require(found == living, f"gauge {column} is {found}, and {living} processes live")
+    require(not wrong_gauges(stage), "; ".join(wrong_gauges(stage)))
     require(_slots(stage) == _activity(stage), f"slots: {_slots(stage)}; pg_stat_activity: {_activity(stage)}")
     _revive_takers(stage)
     seen = [stage.audit(line, stage.enqueue(line, 5)) for line in stage.lines]
-    told = f"{len(counters)} counters begin at 0, {len(gauges)} gauges count the living, slots hold their pids"
+    told = f"{len(counters)} counters begin at 0, {len(gauges(stage))} gauges count the living, slots hold their pids"
     return "; ".join([told, *seen[:1]])
 
 
@@ -281,41 +276,5 @@ def _activity(stage: Stage) -> set[int]:
     return {row[0] for row in stage.rows(query, [[worker.title for worker in stage.static]])}
 
 
-def _read(stage: Stage, state: SharedIR, column: str) -> Any:
-    return stage.value(f"SELECT {column} FROM {state.view}")
-
-
-def _touched(actions: Iterable[ActionIR]) -> set[tuple[str, FieldIR]]:
-    return {(action.member, action.field) for action in actions}
-
-
-def _job_counters(stage: Stage) -> list[tuple[SharedIR, str]]:
-    """Counters that grow with jobs that are done, and with nothing else as long as no worker is launched."""
-    takers = _takers(stage)
-    wanted = _touched(a for taker in takers for a in taker.on_done if a.operation == "add" and a.value)
-    for worker in stage.module.workers:
-        wanted -= _touched((*worker.on_failed, *worker.on_round))
-        if worker not in takers and worker.kind != "dynamic":
-            wanted -= _touched(worker.on_done)
-    return [
-        (state, column.name)
-        for state in stage.module.shared
-        for column in state.columns
-        if column.field.kind in ("counter", "hot") and (state.member, column.field) in wanted
-    ]
-
-
 def _takers(stage: Stage) -> list[WorkerIR]:
     return [taker for line in stage.lines for taker in line.takers]
-
-
-def _alive_gauges(stage: Stage) -> list[tuple[SharedIR, str, set[str]]]:
-    """Gauges that count the living processes of some workers."""
-    found = []
-    for state in stage.module.shared:
-        for column in state.columns:
-            names = {w.name for w in stage.module.workers if w.alive == (state.member, column.field)}
-            actions = [a for w in stage.module.workers for a in (*w.on_done, *w.on_failed, *w.on_round)]
-            if names and (state.member, column.field) not in _touched(actions):
-                found.append((state, column.name, names))
-    return found

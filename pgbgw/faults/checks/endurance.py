@@ -80,6 +80,32 @@ def horizon(stage: Stage) -> str:
 
 
 @check(
+    "endurance.backlog",
+    "20 000 jobs come at once, after the queue was empty and was vacuumed, which is when plans were made",
+    "Jobs are claimed by the table's index: what one costs does not grow with how many wait.",
+    rules=(20, 23),
+    needs=("queue",),
+)
+def backlog(stage: Stage) -> str:
+    """A sequential scan for each batch would take hours for a million jobs."""
+    line = stage.lines[0]
+    table = line.queue.table
+    for _ in range(8):
+        # enough executions for a plan to be kept
+        stage.audit(line, stage.enqueue(line))
+    stage.rows(f"VACUUM (ANALYZE) {table}, {line.queue.later}")
+    stage.audit(line, stage.enqueue(line))
+    read = f"SELECT seq_tup_read FROM pg_stat_user_tables WHERE relid = '{table}'::regclass"
+    before = stage.value(read)
+    jobs = stage.enqueue(line, 20_000)
+    soon(stage, line, jobs, within=120)
+    more = stage.value(read) - before
+    seen = stage.audit(line, jobs)
+    require(more <= 10 * len(jobs), f"{more} rows were read by sequential scans to have {len(jobs)} jobs done")
+    return f"{seen}; {more} rows read by sequential scans"
+
+
+@check(
     "endurance.memory",
     "30 000 jobs are done, and 3000 fail in every attempt (with --thorough a million, and 100 000)",
     "The processes are the same, and have no more memory than after the first of them.",

@@ -202,7 +202,8 @@ def created_with_jobs(stage: Stage) -> str:
 @check(
     "extension.drop_working",
     "DROP EXTENSION while a handler is in the middle of its job",
-    "It waits until the batch is committed; the worker meets no error, and is dormant afterwards.",
+    "It waits until the batch is committed, and others can enqueue meanwhile. The worker meets no error, and is dormant"
+    " afterwards.",
     rules=(41,),
     needs=("queue",),
 )
@@ -215,6 +216,7 @@ def drop_working(stage: Stage) -> str:
         try:
             eventually(lambda: _waits(stage) or dropping.done(), what="DROP EXTENSION that waits")
             require(not dropping.done(), "DROP EXTENSION did not wait for the job")
+            _enqueue_beside(stage)
             release(stage)
             dropping.result(20)
             _poke(stage)
@@ -233,6 +235,13 @@ def drop_working(stage: Stage) -> str:
     stage.rows(f"DELETE FROM {SCHEMA}.ledger")
     seen = [stage.audit(line, stage.enqueue(line, 5)) for line in stage.lines]
     return f"waited, {len(taken)} jobs in hand done once, no error, same pids; created again, {seen[-1]}"
+
+
+def _enqueue_beside(stage: Stage) -> None:
+    """DROP EXTENSION waits before it has locked anything else, so that sessions can enqueue as long as it waits."""
+    with stage.connect(options="-c lock_timeout=2s") as connection:
+        for line in stage.lines:
+            stage.enqueue(line, 1, connection=connection)
 
 
 @check(

@@ -6,11 +6,12 @@ import os
 import re
 import signal
 import time
-from collections.abc import Iterable
+from collections.abc import Collection
 from functools import partial
 
 from pgbgw.faults.check import check
 from pgbgw.faults.inhand import again, finish, more_rounds, take, take_rounds
+from pgbgw.faults.shown import wrong_gauges
 from pgbgw.faults.stage import Stage, require
 from pgbgw.faults.waiting import eventually
 from pgbgw.observe import Process
@@ -48,11 +49,13 @@ def _all_work(stage: Stage) -> str:
     return "; ".join(dict.fromkeys(told)) or "rounds go on"
 
 
-def _ended(stage: Stage, pids: Iterable[int], mark: int) -> None:
+def _ended(stage: Stage, pids: Collection[int], mark: int) -> None:
     """Wait until the postmaster has told how each process ended; only exit status 1 lets it start another one."""
     for pid in pids:
         (line,) = stage.told(rf"\(PID {pid}\) (exited|was terminated)", mark)
         require(line.endswith("exited with exit code 1"), f"not ended with exit status 1: {line}")
+    left = set(pids) & set(stage.pids().values())
+    require(not left, f"processes {left} have ended, and are shown as living")
 
 
 def _back(stage: Stage, before: dict[_Key, int]) -> dict[_Key, float]:
@@ -150,6 +153,7 @@ def terminate_idle(stage: Stage) -> str:
     _ended(stage, before.values(), mark)
     _back(stage, before)
     stage.idle()
+    require(not wrong_gauges(stage), "; ".join(wrong_gauges(stage)))
     return f"{len(before)} processes ended with exit status 1, as many came; {_all_work(stage)}"
 
 

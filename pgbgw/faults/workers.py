@@ -1,0 +1,86 @@
+"""Workers ended and started again, and whether all of them work: what checks of several families do."""
+
+from __future__ import annotations
+
+import os
+import signal
+from functools import partial
+
+from pgbgw.faults.stage import Stage
+from pgbgw.faults.waiting import eventually
+from pgbgw.ir.model import WorkerIR
+from pgbgw.observe import Process
+
+__all__ = ["all_work", "aside", "called", "here", "hold", "renew", "rounds_here", "static_processes", "takers_of"]
+
+
+def aside(database: str) -> str:
+    """A database from which statements on ``database`` can be run."""
+    return "template1" if database == "postgres" else "postgres"
+
+
+def here(stage: Stage) -> tuple[WorkerIR, ...]:
+    """The static workers of the database that checks look at."""
+    return tuple(worker for worker in stage.static if stage.home(worker) == stage.database)
+
+
+def rounds_here(stage: Stage) -> tuple[WorkerIR, ...]:
+    """The interval workers of the database that checks look at."""
+    return tuple(worker for worker in stage.rounds if stage.home(worker) == stage.database)
+
+
+def static_processes(stage: Stage, workers: tuple[WorkerIR, ...] | None = None) -> list[Process]:
+    """The processes of static workers, those among them that are connected to a database."""
+    names = {worker.name for worker in (stage.static if workers is None else workers)}
+    return [each for each in stage.processes() if each.worker in names]
+
+
+def called(stage: Stage, process: Process) -> str:
+    """What a process is called in the server log."""
+    alone = sum(each.worker == process.worker for each in stage.processes()) == 1
+    return process.title if alone else f"{process.title} {process.process}"
+
+
+def takers_of(stage: Stage) -> tuple[WorkerIR, ...]:
+    """The workers that take jobs in the database that checks look at."""
+    return tuple({taker.name: taker for line in stage.lines for taker in line.takers}.values())
+
+
+def renew(stage: Stage) -> int:
+    """Have another process for each that is connected to a database, and wait until they are idle; how many.
+
+    They are ended one by one, or with the server where one of them would not come back.
+    """
+    if any(worker.restart is None for worker in stage.static):
+        stage.cluster.restart()
+    else:
+        before = {each.pid for each in static_processes(stage)} - {None}
+        for pid in before:
+            os.kill(pid or 0, signal.SIGTERM)
+        eventually(lambda: not before & {each.pid for each in static_processes(stage)}, what="the end of the workers")
+    stage.idle()
+    return len(static_processes(stage))
+
+
+def all_work(stage: Stage, jobs: int = 5) -> str:
+    """Every worker does what it is there for: jobs are done, and rounds come."""
+    before = {worker.name: stage.done(worker.name)[0] for worker in rounds_here(stage)}
+    told = [stage.audit(line, stage.enqueue(line, jobs)) for line in stage.lines]
+    for name, count in before.items():
+        eventually(partial(_more_rounds, stage, name, count), what=f'a round of "{name}"')
+    return "; ".join(dict.fromkeys(told)) or "rounds go on"
+
+
+def _more_rounds(stage: Stage, name: str, before: int) -> bool:
+    return stage.done(name)[0] > before
+
+
+def hold(stage: Stage, **settings: str) -> None:
+    """Set settings of the server to other values, and wait until every worker that is idle has read them."""
+    mark = stage.mark()
+    stage.set(**settings)
+    for name in settings:
+        stage.told(f'parameter "{name.replace("__", ".")}" changed', mark)
+    # a session that begins now is made by a postmaster that has told its processes
+    stage.value("SELECT 1")
+    stage.idle()
