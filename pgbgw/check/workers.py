@@ -18,7 +18,17 @@ from pgbgw.origin import Origin
 
 __all__ = ["RULES"]
 
-_EMITTED = ("database.c", "launch.c", "life_cycle.c", "log.c", "module.c", "queue.c", "session.c", "shared.c", "top_level.c")
+_EMITTED = (
+    "database.c",
+    "launch.c",
+    "life_cycle.c",
+    "log.c",
+    "module.c",
+    "queue.c",
+    "session.c",
+    "shared.c",
+    "top_level.c",
+)
 
 
 def databases(extension: Extension, target: Target) -> Iterator[Diagnostic]:

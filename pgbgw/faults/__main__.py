@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 
+from pgbgw.faults import CHECKS
 from pgbgw.faults.reference import reference
-from pgbgw.faults.suite import CHECKS
 
 if __name__ == "__main__":
     assert CHECKS

@@ -29,7 +29,7 @@ LONG = 1_000_000
 
 HOSTILE = (
     "",
-    "it's \"quoted\", `too`",
+    'it\'s "quoted", `too`',
     f"'; DROP TABLE {SCHEMA}.ledger; --",
     "\\ \\' \\\\ \\n \\x41 \\.",
     "$$ $q$ $1 :1 :name ? {0} @{x} %(a)s",

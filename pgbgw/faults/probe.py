@@ -140,9 +140,7 @@ def probed(module: ModuleIR) -> Probed:
     return Probed(whole, tuple(functions))
 
 
-def _worker(
-    worker: WorkerIR, number: int, every: DelayIR, queues: dict[int, QueueIR]
-) -> tuple[WorkerIR, str | None]:
+def _worker(worker: WorkerIR, number: int, every: DelayIR, queues: dict[int, QueueIR]) -> tuple[WorkerIR, str | None]:
     changed = replace(
         worker,
         restart=None if worker.restart is None else min(worker.restart, _RESTART_S),
@@ -200,7 +198,6 @@ def _function(
     pairs = [f"{quote_literal(each.name)}, ${number}" for number, each in enumerate(settings, len(arguments) + 1)]
     given = f"jsonb_build_object({', '.join(pairs)})" if pairs else "NULL"
     call = f"{SCHEMA}.act({quote_literal(noted)}, {identity}, {payload}, {given})"
-    return (
-        f"CREATE FUNCTION {SCHEMA}.{quote_ident(name)}({types}) RETURNS void LANGUAGE plpgsql AS "
-        + quote_literal(f"BEGIN PERFORM {call}; END")
+    return f"CREATE FUNCTION {SCHEMA}.{quote_ident(name)}({types}) RETURNS void LANGUAGE plpgsql AS " + quote_literal(
+        f"BEGIN PERFORM {call}; END"
     )

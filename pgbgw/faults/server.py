@@ -70,9 +70,7 @@ class Server:
         """ALTER SYSTEM and reload; a double underscore stands for the dot."""
         with self.connect() as connection:
             for name, value in settings.items():
-                connection.execute(
-                    f"ALTER SYSTEM SET {name.replace('__', '.')} = {quote_literal(value)}".encode()
-                )
+                connection.execute(f"ALTER SYSTEM SET {name.replace('__', '.')} = {quote_literal(value)}".encode())
             connection.execute("SELECT pg_reload_conf()")
 
     def reset(self) -> None:

@@ -451,4 +451,3 @@ def require(condition: bool, what: str) -> None:
     """
     if not condition:
         raise Red(what)
-

@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from pgbgw.check import Checked
-from pgbgw.declare.derived import announce, copies, processes, queue_indexes, queue_sequence, queue_tables, queue_trigger
+from pgbgw.declare.derived import (
+    announce,
+    copies,
+    processes,
+    queue_indexes,
+    queue_sequence,
+    queue_tables,
+    queue_trigger,
+)
 from pgbgw.declare.durations import Duration
 from pgbgw.declare.extension import Extension
 from pgbgw.declare.queues import Queue

@@ -21,7 +21,8 @@ _SYMBOLS = (
     "loop_context", "attach", "attach_launched", "set_state", "listen", "interrupts", "ready", "due", "remaining",
     "sleep", "begin_plain", "succeeded", "recover", "last_error", "describe_round", "set_text",
     # session
-    "override_settings", "begin", "restored_copy", "commit", "check_constraints", "reset_session", "find_function", "run_top_level",
+    "override_settings", "begin", "restored_copy", "commit", "check_constraints", "reset_session",
+    "find_function", "run_top_level",
     # the server log
     "limit_log", "may_report", "tell_left_out",
     # launches

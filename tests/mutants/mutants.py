@@ -202,7 +202,7 @@ _SHARED = (
     ),
     Mutant(
         "alive_only_counts_up", (33,), "The gauge of living processes is not counted down.",
-        "life_cycle.c.in", "(*(int64 *) ((char *) @{sym.shared} + me->alive))--;", ";", ("signal.*", "crash.*"),
+        "life_cycle.c.in", "(*(int64 *) ((char *) @{sym.shared} + me->alive))--;", ";", ("signal.*", "crash.*"), declaration="kinds",
     ),
     Mutant(
         "stopped_is_failure", (35,), "A launch whose process has ended already is told as failed.",

@@ -21,9 +21,9 @@ from click.testing import CliRunner, Result
 from pgbgw.build import Pg
 from pgbgw.cli.app import cli
 from pgbgw.cli.project import alone
+from pgbgw.faults.waiting import eventually
 from pgbgw.server import Cluster, open_project, throwaway_cluster
 from pgbgw.server.load import connect
-from pgbgw.faults.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "my_worker.py"

@@ -12,8 +12,8 @@ import psycopg
 import pytest
 
 from pgbgw.build.pgconfig import Pg
-from tests.server.running import EXAMPLES, Server, module_of, serving
 from pgbgw.faults.waiting import eventually
+from tests.server.running import EXAMPLES, Server, module_of, serving
 
 WORKER = "my_custom_worker"
 

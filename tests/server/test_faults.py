@@ -1,4 +1,4 @@
-"""The fault suite on real servers: on the first scenario, and on a declaration with a worker of each kind and option."""
+"""The fault suite on real servers: the first scenario, and a declaration with a worker of each kind and option."""
 
 from __future__ import annotations
 

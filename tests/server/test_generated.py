@@ -30,8 +30,8 @@ from tests.server.conftest import server_15, server_18
 # Every family has one; those that restart the server or wait long are left to the declarations of test_faults.
 CHOSEN = (
     "item.*", "signal.cancel*", "signal.terminate*", "crash.worker_working", "shutdown.request*",
-    "database.drop_other*", "extension.dormant", "hostile.search_path", "session.*", "enqueue.insert", "enqueue.savepoint",
-    "endurance.idle", "copy.not_preloaded", "security.public", "security.role",
+    "database.drop_other*", "extension.dormant", "hostile.search_path", "session.*", "enqueue.insert",
+    "enqueue.savepoint", "endurance.idle", "copy.not_preloaded", "security.public", "security.role",
 )  # fmt: skip
 
 TYPES = (
@@ -160,8 +160,12 @@ def declare(declared: Declared) -> ModuleIR:
     return lower(check(shop, Target(max_worker_processes=64)))
 
 
+# A cluster each: far fewer than the profile asks for.
+_EXAMPLES = settings().max_examples
+
+
 @settings(
-    max_examples=max(2, settings.default.max_examples // 100),
+    max_examples=max(2, _EXAMPLES // 100),
     phases=(Phase.explicit, Phase.reuse, Phase.generate),
     suppress_health_check=list(HealthCheck),
 )

@@ -12,8 +12,8 @@ import psycopg
 import pytest
 
 from pgbgw.build.pgconfig import Pg
-from tests.server.running import Server, module_of, serving
 from pgbgw.faults.waiting import eventually
+from tests.server.running import Server, module_of, serving
 
 DECLARATIONS = Path(__file__).parent / "declarations"
 

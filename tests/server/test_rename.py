@@ -10,9 +10,9 @@ import pytest
 
 from pgbgw.build.pgconfig import Pg
 from pgbgw.codegen.emit import emit
+from pgbgw.faults.waiting import eventually
 from pgbgw.ir.model import ModuleIR
 from tests.server.running import EXAMPLES, Server, module_of, serving
-from pgbgw.faults.waiting import eventually
 
 # Every name of the example by the name that it gets here; longer ones stand before those that are part of them.
 NAMES = {

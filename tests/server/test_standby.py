@@ -6,9 +6,9 @@ import psycopg
 import pytest
 
 from pgbgw.build.pgconfig import Pg
+from pgbgw.faults.waiting import eventually
 from tests.server.running import module_of, serving
 from tests.server.test_kinds import DECLARATIONS, pids, state
-from pgbgw.faults.waiting import eventually
 
 
 def test_start_times_around_promotion(pg: Pg) -> None:

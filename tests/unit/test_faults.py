@@ -27,7 +27,8 @@ def test_a_check_is_described(name: str) -> None:
     """Its fault is a phrase, its answer sentences."""
     check = CHECKS[name]
     assert re.fullmatch(r"[a-z_]+\.[a-z0-9_]+", name)
-    assert check.fault and not check.fault.endswith(".")
+    assert check.fault
+    assert not check.fault.endswith(".")
     assert re.fullmatch(r"[A-Z].*\.", check.answer)
 
 
@@ -60,9 +61,11 @@ def test_probes_replace_handlers_and_nothing_else() -> None:
     assert [setting.name for setting in changed.settings[:-1]] == [setting.name for setting in module.settings]
     assert changed.settings[-1].name == f"my_worker.{EVERY}"
     main, task = changed.workers
-    assert isinstance(main.body, QueueBody) and isinstance(main.body.run, CallIR)
+    assert isinstance(main.body, QueueBody)
+    assert isinstance(main.body.run, CallIR)
     assert main.body.run.function == ("pgbgw_test", "probe_0")
     assert [parameter.index for parameter in main.body.run.parameters] == [0, 1]
-    assert isinstance(task.body, SqlBody) and not isinstance(task.body.run, StatementIR)
+    assert isinstance(task.body, SqlBody)
+    assert not isinstance(task.body.run, StatementIR)
     assert (main.restart, changed.queues[0].retries) == (1, module.queues[0].retries)
     assert changed.queues[0].backoff_us < module.queues[0].backoff_us
