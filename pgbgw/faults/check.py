@@ -14,7 +14,8 @@ __all__ = ["CHECKS", "Check", "Need", "check", "unmet"]
 
 Need: TypeAlias = Literal[
     "queue", "interval", "round", "dynamic", "static", "restarted", "never", "timeout", "round timeout",
-    "retries", "switch", "role", "restarted role", "text", "memory limit", "text argument", "text setting", "thorough",
+    "retries", "switch", "role", "restarted role", "launch that waits", "text", "memory limit", "text argument",
+    "text setting", "thorough",
 ]  # fmt: skip
 """What a declaration must have for a check to mean something: a worker of that kind, or an option."""
 
@@ -26,6 +27,7 @@ _NEEDS: dict[Need, tuple[Callable[[Stage], bool], str]] = {
         "no interval worker serves the first database",
     ),
     "dynamic": (lambda stage: bool(stage.dynamic), "no dynamic worker is declared"),
+    "launch that waits": (lambda stage: any(w.notify for w in stage.dynamic), "no launch waits for its process"),
     "static": (lambda stage: bool(stage.static), "no worker that runs SQL by itself is declared"),
     "restarted": (
         lambda stage: any(w.restart is not None for w in stage.static),

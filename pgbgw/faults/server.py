@@ -15,6 +15,9 @@ from pgbgw.sqltext import quote_literal
 
 __all__ = ["Server"]
 
+# Whoever holds a lock for ever must not hold up the suite as well.
+_OPTIONS = "-c lock_timeout=20s"
+
 
 class Server:
     """A cluster and the database that is asked unless another one is named."""
@@ -22,7 +25,7 @@ class Server:
     def __init__(self, cluster: Cluster, database: str = "postgres") -> None:
         self.cluster = cluster
         self.database = database
-        self._options = ""
+        self._options = _OPTIONS
 
     def connect(self, dbname: str | None = None, **options: Any) -> psycopg.Connection[tuple[Any, ...]]:
         """A session in autocommit."""
@@ -33,7 +36,7 @@ class Server:
     def sessions(self, **settings: str) -> Iterator[None]:
         """Settings of each session that connects while the block lasts, whatever system, database and role have."""
         words = (f"{name}={value}".replace("\\", "\\\\").replace(" ", "\\ ") for name, value in settings.items())
-        before, self._options = self._options, " ".join(f"-c {word}" for word in words)
+        before, self._options = self._options, " ".join([_OPTIONS, *(f"-c {word}" for word in words)])
         try:
             yield
         finally:

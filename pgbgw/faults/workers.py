@@ -11,7 +11,18 @@ from pgbgw.faults.waiting import eventually
 from pgbgw.ir.model import WorkerIR
 from pgbgw.observe import Process
 
-__all__ = ["all_work", "aside", "called", "here", "hold", "renew", "rounds_here", "static_processes", "takers_of"]
+__all__ = [
+    "all_work",
+    "aside",
+    "called",
+    "here",
+    "hold",
+    "registered",
+    "renew",
+    "rounds_here",
+    "static_processes",
+    "takers_of",
+]
 
 
 def aside(database: str) -> str:
@@ -35,15 +46,15 @@ def static_processes(stage: Stage, workers: tuple[WorkerIR, ...] | None = None) 
     return [each for each in stage.processes() if each.worker in names]
 
 
+def registered(stage: Stage) -> list[Process]:
+    """The processes that the postmaster starts, those without a database among them."""
+    return [each for each in stage.processes() if each.worker not in stage.subject.dynamic]
+
+
 def called(stage: Stage, process: Process) -> str:
     """What a process is called in the server log."""
     alone = sum(each.worker == process.worker for each in stage.processes()) == 1
     return process.title if alone else f"{process.title} {process.process}"
-
-
-def takers_of(stage: Stage) -> tuple[WorkerIR, ...]:
-    """The workers that take jobs in the database that checks look at."""
-    return tuple({taker.name: taker for line in stage.lines for taker in line.takers}.values())
 
 
 def renew(stage: Stage) -> int:

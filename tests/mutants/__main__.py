@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import fnmatch
 import json
+import re
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,11 +56,11 @@ class Caught:
 
 def main(arguments: list[str]) -> int:
     """Run the mutants that are named, or all; with --one in this process, and print what came of it as JSON."""
-    # a stage is cleared away on the way out, whoever ends us
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(1))
     patterns = [each for each in arguments if not each.startswith("--")]
     wanted = [m for m in MUTANTS if not patterns or any(fnmatch.fnmatch(m.name, p) for p in patterns)]
     if "--one" in arguments:
+        # a stage is cleared away on the way out, whoever ends this process
+        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(1))
         print(json.dumps(_catch(wanted[0])))
         return 0
     found: dict[str, Caught] = {}
@@ -73,9 +74,16 @@ def main(arguments: list[str]) -> int:
     print(
         f"{len(found)} mutants, {len(found) - len(survivors)} caught" + "".join(f"\nsurvived: {n}" for n in survivors)
     )
-    if "--write" in arguments and not survivors and not patterns:
-        _PAGE.write_text(page([found[mutant.name] for mutant in MUTANTS]), encoding="utf-8")
+    if "--write" in arguments and not survivors:
+        known = {**written(), **{name: caught.by for name, caught in found.items()}}
+        _PAGE.write_text(page(known), encoding="utf-8")
     return 1 if survivors else 0
+
+
+def written() -> dict[str, str]:
+    """What the page says that each mutant was caught by: a run of some mutants keeps the rows of the others."""
+    rows = re.findall(r"^\| ([a-z0-9_]+) \|.*\| `?([^|`]+)`? \|$", _PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+    return dict(rows)
 
 
 def run(mutant: Mutant) -> Caught:
@@ -130,8 +138,8 @@ def _server(major: int) -> Pg:
     return server_15() if major == 15 else find_server(str(embedded_pg_config()))
 
 
-def page(caught: list[Caught]) -> str:
-    """docs/mutants.md."""
+def page(caught: Mapping[str, str]) -> str:
+    """docs/mutants.md, with what caught each mutant, by its name."""
     return "\n".join([*_head(), *_rows(caught), ""])
 
 
@@ -148,10 +156,10 @@ def _head() -> Iterator[str]:
     yield "|---|---|---|"
 
 
-def _rows(caught: list[Caught]) -> Iterator[str]:
-    for each in caught:
-        by = each.by if each.by == STAGE else f"`{each.by}`"
-        yield f"| {each.mutant.name} | {each.mutant.fault} | {by} |"
+def _rows(caught: Mapping[str, str]) -> Iterator[str]:
+    for mutant in MUTANTS:
+        if by := caught.get(mutant.name):
+            yield f"| {mutant.name} | {mutant.fault} | {by if by == STAGE else f'`{by}`'} |"
 
 
 if __name__ == "__main__":

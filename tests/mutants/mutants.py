@@ -58,7 +58,7 @@ _LIFE_CYCLE = (
     Mutant(
         "no_interrupt_check", (11,), "The loop does not check for interrupts.",
         "life_cycle.c.in", "\tCHECK_FOR_INTERRUPTS();\n\tif (ConfigReloadPending)", "\tif (ConfigReloadPending)",
-        ("database.*", "signal.*"), declaration="kinds",
+        ("database.*", "signal.*"),
     ),
     Mutant(
         "exit_status_0", (12,), "A worker that waited for its database ends with status 0, which unregisters it.",
@@ -202,7 +202,8 @@ _SHARED = (
     ),
     Mutant(
         "alive_only_counts_up", (33,), "The gauge of living processes is not counted down.",
-        "life_cycle.c.in", "(*(int64 *) ((char *) @{sym.shared} + me->alive))--;", ";", ("signal.*", "crash.*"), declaration="kinds",
+        "life_cycle.c.in", "(*(int64 *) ((char *) @{sym.shared} + me->alive))--;", ";", ("signal.*", "crash.*"),
+        declaration="kinds",
     ),
     Mutant(
         "stopped_is_failure", (35,), "A launch whose process has ended already is told as failed.",

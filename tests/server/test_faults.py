@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,23 +17,48 @@ from tests.server.running import EXAMPLES, module_of
 KINDS = Path(__file__).parent / "declarations" / "kinds.py"
 
 
-@pytest.fixture(scope="module", params=[EXAMPLES / "my_worker.py", KINDS], ids=["my_worker", "kinds"])
-def stage(request: pytest.FixtureRequest, pg: Pg) -> Iterator[Stage]:
-    """The extension with probes, on a throw-away cluster."""
-    script = request.param.with_suffix(".sql").read_bytes()
+@contextmanager
+def prepared(pg: Pg, declaration: Path) -> Iterator[Stage]:
+    """The extension of a declaration with probes, on a throw-away cluster."""
+    script = declaration.with_suffix(".sql").read_bytes()
 
     def prepare(cluster: Cluster, database: str) -> None:
         # Not by run_setup(), whose psql a server may lack.
         with connect(cluster.conninfo(database)) as connection:
             connection.execute(script)
 
-    with staged(pg, module_of(request.param), prepare=prepare) as running:
+    with staged(pg, module_of(declaration), prepare=prepare) as running:
         yield running
 
 
-@pytest.mark.parametrize("check", CHECKS.values(), ids=lambda check: check.name)
-def test_check(stage: Stage, check: Check) -> None:
+def passes(stage: Stage, check: Check) -> None:
     """What the check says; one that does not apply to the declaration has a reason."""
     (row,) = run_checks(stage, [check])
     assert row.outcome != "failed", "\n".join([row.seen, *row.log])
     assert row.seen
+
+
+every_check = pytest.mark.parametrize("check", CHECKS.values(), ids=lambda check: check.name)
+
+
+# A class each, since pytest-xdist gives the tests of one class to one process.
+class TestFirstScenario:
+    @pytest.fixture(scope="class")
+    def stage(self, pg: Pg) -> Iterator[Stage]:
+        with prepared(pg, EXAMPLES / "my_worker.py") as running:
+            yield running
+
+    @every_check
+    def test_check(self, stage: Stage, check: Check) -> None:
+        passes(stage, check)
+
+
+class TestEveryKind:
+    @pytest.fixture(scope="class")
+    def stage(self, pg: Pg) -> Iterator[Stage]:
+        with prepared(pg, KINDS) as running:
+            yield running
+
+    @every_check
+    def test_check(self, stage: Stage, check: Check) -> None:
+        passes(stage, check)

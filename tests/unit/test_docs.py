@@ -24,6 +24,7 @@ from pgbgw.declare.settings import Context, Flag, Unit
 from pgbgw.declare.shared import Field
 from pgbgw.declare.workers import LogLevel, Start, WorkerOptions
 from pgbgw.diagnostics import Severity, codes, render
+from pgbgw.faults import CHECKS
 from pgbgw.lower import lower
 
 ROOT = Path(__file__).parents[2]
@@ -218,6 +219,16 @@ def test_every_dependency_has_its_reason() -> None:
 def test_codes_that_are_named_exist() -> None:
     for page in PAGES:
         assert set(re.findall(r"\bBGW\d{3}\b", page.read_text(encoding="utf-8"))) <= set(codes.CODES)
+
+
+def test_proofs_that_are_named_exist() -> None:
+    """The threat model names checks and tests."""
+    page = (ROOT / "docs/security.md").read_text(encoding="utf-8")
+    families = {name.partition(".")[0] for name in CHECKS}
+    named = [name for name in re.findall(r"`([a-z]+\.[a-z0-9_]+)`", page) if name.partition(".")[0] in families]
+    assert len(named) > 20
+    assert [name for name in named if name not in CHECKS] == []
+    assert [path for path in re.findall(r"`(tests/[^`]+)`", page) if not (ROOT / path).exists()] == []
 
 
 # A page, and the words that one of its tables has to tell about.

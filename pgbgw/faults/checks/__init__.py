@@ -11,6 +11,7 @@ from pgbgw.faults.checks import hostile
 from pgbgw.faults.checks import sessions
 from pgbgw.faults.checks import resources
 from pgbgw.faults.checks import slots
+from pgbgw.faults.checks import launches
 from pgbgw.faults.checks import enqueueing
 from pgbgw.faults.checks import producers
 from pgbgw.faults.checks import endurance
@@ -28,6 +29,7 @@ __all__ = [
     "hostile",
     "injection",
     "items",
+    "launches",
     "producers",
     "resources",
     "security",

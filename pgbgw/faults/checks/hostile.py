@@ -41,7 +41,6 @@ _OURS = {
     "default_transaction_read_only": "off",
     "default_transaction_isolation": "read committed",
     "statement_timeout": "0",
-    "lock_timeout": "0",
     "idle_in_transaction_session_timeout": "0",
     "transaction_timeout": "0",
     "search_path": "public",

@@ -11,16 +11,14 @@ from typing import Any
 import psycopg
 
 from pgbgw.faults.check import check
-from pgbgw.faults.checks.crashes import launch
-from pgbgw.faults.inhand import HELD, release
 from pgbgw.faults.jobs import soon
 from pgbgw.faults.neighbour import NEIGHBOUR, install_neighbour
 from pgbgw.faults.probe import SCHEMA
 from pgbgw.faults.stage import Line, Stage, require
 from pgbgw.faults.waiting import Red, eventually
-from pgbgw.faults.workers import all_work, aside, called, here
+from pgbgw.faults.workers import all_work, aside, called, here, registered
 from pgbgw.ir.model import WorkerIR
-from pgbgw.observe import Process, processes
+from pgbgw.observe import processes
 from pgbgw.sqltext import quote_ident
 
 __all__: list[str] = []
@@ -32,14 +30,6 @@ _CONNECTIONS = 8
 _NO_CRASH = r"was terminated by signal|terminating any other active server processes"
 
 
-# max_worker_processes
-
-
-def _registered(stage: Stage) -> list[Process]:
-    """The processes that the postmaster starts, those without a database among them."""
-    return [each for each in stage.processes() if each.worker not in stage.subject.dynamic]
-
-
 @check(
     "slots.registration",
     "max_worker_processes is too small for all workers, and the server is restarted",
@@ -49,7 +39,7 @@ def _registered(stage: Stage) -> list[Process]:
 )
 def registration(stage: Stage) -> str:
     """PostgreSQL's own launcher of logical replication takes the first slot, so that one worker is left without."""
-    count, mark = len(_registered(stage)), stage.mark()
+    count, mark = len(registered(stage)), stage.mark()
     with stage.settings(max_worker_processes=str(count)):
         stage.told("too many background workers", mark)
         stage.told('HINT: .*"max_worker_processes"', mark)
@@ -64,89 +54,6 @@ def registration(stage: Stage) -> str:
     stage.idle()
     seen = [stage.audit(line, jobs[line.name]) for line in stage.lines]
     return "; ".join([f"{count - 1} of {count} processes run, the log says why", *seen[:1], all_work(stage)])
-
-
-def _refused(stage: Stage, worker: WorkerIR) -> psycopg.Error:
-    try:
-        launch(stage, worker)
-    except psycopg.Error as error:
-        require(error.sqlstate == "53000", f"refused otherwise: {error.sqlstate} {error}")
-        return error
-    raise Red(f'"{worker.name}" was launched')
-
-
-@contextlib.contextmanager
-def _parallel_query(stage: Stage) -> Iterator[None]:
-    """A session whose query occupies a slot for background workers."""
-    name = "debug_parallel_query" if stage.cluster.pg.major >= 16 else "force_parallel_mode"
-    with contextlib.closing(stage.connect()) as connection:
-        connection.execute(f"SET {name} = on".encode())
-        connection.pgconn.send_query(b"SELECT pg_sleep(600)")
-        try:
-            eventually(lambda: stage.pid("parallel worker"), what="a parallel worker")
-            yield
-        finally:
-            connection.pgconn.get_cancel().cancel()
-            eventually(lambda: stage.pid("parallel worker") is None, what="the end of the parallel worker")
-
-
-@check(
-    "slots.launch",
-    "a worker is launched while no background worker slot is free",
-    "It fails with SQLSTATE 53000, and its hint names max_worker_processes. When a slot is free again it succeeds.",
-    rules=(38,),
-    needs=("dynamic",),
-)
-def launch_without_slot(stage: Stage) -> str:
-    """The only slot is taken by a parallel query; launches that fail must not use up what was declared."""
-    worker = stage.dynamic[0]
-    tries = len(stage.states(worker)) + 1
-    with stage.settings(max_worker_processes=str(len(_registered(stage)) + 2)):
-        stage.idle()
-        with _parallel_query(stage):
-            for _ in range(tries):
-                error = _refused(stage, worker)
-                hint = error.diag.message_hint or ""
-                require("max_worker_processes" in hint, f"{error}; the hint is {hint!r}")
-        require(set(stage.states(worker)) == {"stopped"}, f"slots are in use: {stage.states(worker)}")
-        launch(stage, worker)
-        eventually(lambda: stage.done(worker.name)[0] == 1, what="the launched worker")
-    return f"{tries} launches refused with a hint; with a free slot the next one was done"
-
-
-@check(
-    "slots.launch_limit",
-    "more launches at once than the worker's declared limit",
-    "The one too many fails with SQLSTATE 53000. When one has ended there is room again.",
-    rules=(38,),
-    needs=("dynamic",),
-)
-def launch_limit(stage: Stage) -> str:
-    """Every dynamic worker has a limit of its own."""
-    told = []
-    for worker in stage.dynamic:
-        limit = len(stage.states(worker))
-        stage.script(worker, HELD)
-        for count in range(1, limit + 1):
-            launch(stage, worker)
-            eventually(partial(_at_work, stage, worker, count), what=f'{count} of "{worker.title}" at work')
-        error = _refused(stage, worker)
-        require("running already" in str(error), f"refused otherwise: {error}")
-        release(stage)
-        eventually(partial(_done, stage, worker, limit), what="the end of the launched workers")
-        launch(stage, worker)
-        eventually(partial(_done, stage, worker, limit + 1), what="another launch")
-        told.append(f"{worker.name}: {limit} at once, {limit + 1} done in all")
-    return "; ".join(told)
-
-
-def _at_work(stage: Stage, worker: WorkerIR, count: int) -> bool:
-    query = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = %s AND wait_event = 'PgSleep'"
-    return bool(stage.value(query, [worker.title]) == count)
-
-
-def _done(stage: Stage, worker: WorkerIR, count: int) -> bool:
-    return stage.done(worker.name)[0] == count and set(stage.states(worker)) == {"stopped"}
 
 
 # connections
@@ -436,7 +343,7 @@ def neighbour(stage: Stage) -> str:
 )
 def neighbour_hook(stage: Stage) -> str:
     """Our shared memory is never set up; nothing of ours may look into it."""
-    names = [called(stage, each) for each in _registered(stage)]
+    names = [called(stage, each) for each in registered(stage)]
     mark = stage.mark()
     beside = _beside(stage, stage.module.name, NEIGHBOUR)
     with stage.settings(shared_preload_libraries=beside, **{f"{NEIGHBOUR}__breaks_chain": "on"}):

@@ -26,6 +26,7 @@
 #include "storage/condition_variable.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
+#include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
 #include "utils/snapmgr.h"
@@ -239,13 +240,20 @@ my_worker_claim(const MyWorkerQueue *queue, int limit)
 
 /*
  * Run a statement of the queue, prepared at its first use.
+ *
+ * Each of them goes by an index.  A plan that was made while a table was empty
+ * would read and sort all of it for every batch once it has grown, and is kept
+ * until the table is analyzed.
  */
 static void
 execute(SPIPlanPtr *plan, const char *statement, int expected,
 		int nargs, Oid *types, Datum *values, const char *nulls)
 {
+	int			nest_level = NewGUCNestLevel();
 	int			result;
 
+	(void) set_config_option("enable_seqscan", "off", PGC_USERSET,
+							 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 	if (*plan == NULL)
 	{
 		SPIPlanPtr	prepared = SPI_prepare(statement, nargs, types);
@@ -256,6 +264,7 @@ execute(SPIPlanPtr *plan, const char *statement, int expected,
 		*plan = prepared;
 	}
 	result = SPI_execute_plan(*plan, values, nulls, false, 0);
+	AtEOXact_GUC(true, nest_level);
 	if (result != expected)
 		elog(ERROR, "unexpected result of statement: %s",
 			 SPI_result_code_string(result));
