@@ -29,12 +29,12 @@ from pgbgw.lower import lower
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
-GENERATED = ROOT / "docs" / "diagnostics.md"
+GENERATED = [ROOT / "docs" / name for name in ("diagnostics.md", "what-happens-when.md", "mutants.md")]
 UPDATE = os.environ.get("PGBGW_UPDATE") == "1"
 PAGES = sorted(
     path
     for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("tests/**/README.md")]
-    if path != GENERATED
+    if path not in GENERATED
 )
 NAMES = [str(path.relative_to(ROOT)) for path in PAGES]
 

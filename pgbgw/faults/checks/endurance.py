@@ -304,7 +304,7 @@ def idle(stage: Stage) -> str:
     for line in stage.lines[:1]:
         with _missing(stage, line):
             stage.enqueue(line, 200)
-            _asleep(stage, line.takers[:1], "backing off")
+            _asleep(stage, line.takers, "backing off", some=True)
             asleep.append("after an error")
     stage.rows(f"SELECT {stage.module.request_shutdown.name}()")
     _asleep(stage, stage.static, "paused")
@@ -319,18 +319,18 @@ _HOLDS = """
 """
 
 
-def _asleep(stage: Stage, workers: Sequence[WorkerIR], state: str) -> None:
-    """Require that the processes of workers come to rest in a state, and hold nothing there."""
+def _asleep(stage: Stage, workers: Sequence[WorkerIR], state: str, *, some: bool = False) -> None:
+    """Require that the processes of workers, or some of them, come to rest in a state, and hold nothing there."""
     names = {worker.name for worker in workers}
     seen: list[object] = []
 
     def at_rest() -> bool:
-        there = [each for each in stage.processes() if each.worker in names]
+        there = [each for each in stage.processes() if each.worker in names and not (some and each.state != state)]
         pids = [each.pid for each in there]
         seen[:] = [f"{each.title} is {each.state}" for each in there if each.pid is None or each.state != state]
         seen.extend(stage.rows(_HOLDS, [pids]))
         seen.extend(stage.rows("SELECT pid, locktype, mode FROM pg_locks WHERE pid = ANY(%s)", [pids]))
-        return not seen
+        return bool(there) and not seen
 
     try:
         eventually(at_rest)
