@@ -21,7 +21,6 @@ __all__ = [
     "renew",
     "rounds_here",
     "static_processes",
-    "takers_of",
 ]
 
 

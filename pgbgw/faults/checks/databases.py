@@ -305,9 +305,12 @@ def tablespace(stage: Stage) -> str:
 def in_use(stage: Stage) -> str:
     """PostgreSQL waits five seconds for the session; workers stay away for as long, and no longer."""
     with _own_database(stage), stage.connect() as connection:
-        before = {each.pid for each in static_processes(stage, here(stage))} - {None}
+        before, mark = {each.pid for each in static_processes(stage, here(stage))} - {None}, stage.mark()
         error = _refused(stage, f"DROP DATABASE {_own(stage)}", aside(stage.database))
         require(error.sqlstate == "55006", f"refused otherwise: {error}")
+        titles = "|".join(re.escape(worker.title) for worker in here(stage))
+        ended = stage.log(rf'background worker "({titles})( \d+)?" \(PID \d+\) exited', mark)
+        require(len(ended) == len(before), f"{len(before)} processes were there, {len(ended)} have ended meanwhile")
         jobs = [stage.enqueue(line, 5, connection=connection) for line in stage.lines]
     stage.idle()
     after = {each.pid for each in static_processes(stage, here(stage))}
