@@ -1,64 +1,25 @@
-"""The fault suite on real servers: the first scenario, and a declaration with a worker of each kind and option."""
+"""The fault suite on real servers, for the first scenario."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
 from pgbgw.build.pgconfig import Pg
-from pgbgw.faults import CHECKS, Check, Stage, run_checks, staged
-from pgbgw.server import Cluster
-from pgbgw.server.load import connect
-from tests.server.running import EXAMPLES, module_of
-
-KINDS = Path(__file__).parent / "declarations" / "kinds.py"
+from pgbgw.faults import Check, Stage
+from tests.server.faulting import every_check, passes, prepared
+from tests.server.running import EXAMPLES
 
 
-@contextmanager
-def prepared(pg: Pg, declaration: Path) -> Iterator[Stage]:
-    """The extension of a declaration with probes, on a throw-away cluster."""
-    script = declaration.with_suffix(".sql").read_bytes()
-
-    def prepare(cluster: Cluster, database: str) -> None:
-        # Not by run_setup(), whose psql a server may lack.
-        with connect(cluster.conninfo(database)) as connection:
-            connection.execute(script)
-
-    with staged(pg, module_of(declaration), prepare=prepare) as running:
+@pytest.fixture(scope="module")
+def stage(pg: Pg) -> Iterator[Stage]:
+    """The extension with probes, on a throw-away cluster."""
+    with prepared(pg, EXAMPLES / "my_worker.py") as running:
         yield running
 
 
-def passes(stage: Stage, check: Check) -> None:
-    """What the check says; one that does not apply to the declaration has a reason."""
-    (row,) = run_checks(stage, [check])
-    assert row.outcome != "failed", "\n".join([row.seen, *row.log])
-    assert row.seen
-
-
-every_check = pytest.mark.parametrize("check", CHECKS.values(), ids=lambda check: check.name)
-
-
-# A class each, since pytest-xdist gives the tests of one class to one process.
-class TestFirstScenario:
-    @pytest.fixture(scope="class")
-    def stage(self, pg: Pg) -> Iterator[Stage]:
-        with prepared(pg, EXAMPLES / "my_worker.py") as running:
-            yield running
-
-    @every_check
-    def test_check(self, stage: Stage, check: Check) -> None:
-        passes(stage, check)
-
-
-class TestEveryKind:
-    @pytest.fixture(scope="class")
-    def stage(self, pg: Pg) -> Iterator[Stage]:
-        with prepared(pg, KINDS) as running:
-            yield running
-
-    @every_check
-    def test_check(self, stage: Stage, check: Check) -> None:
-        passes(stage, check)
+@every_check
+def test_check(stage: Stage, check: Check) -> None:
+    """Each check is a test of its name."""
+    passes(stage, check)
