@@ -20,8 +20,8 @@ declaration, on the server that you have:
 pgbgw test shop.py --only item.error --pg-config /usr/lib/postgresql/15/bin/pg_config
 ```
 
-The project's own tests run every check on `examples/my_worker.py` and on a declaration with a worker of each kind, where
-a test has the name of its check (`tests/server/test_faults.py` and `tests/server/test_faults_kinds.py`), and some of
+The project's own tests run every check on `examples/my_worker.py` and on a declaration with a worker of each kind. A
+test has the name of its check (`tests/server/test_faults.py` and `tests/server/test_faults_kinds.py`), and some of
 them on generated declarations (`tests/server/test_generated.py`). [Mutants](mutants.md) shows which check notices which
 fault of the emitted C.
 

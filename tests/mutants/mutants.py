@@ -183,11 +183,6 @@ _ERRORS = (
         "messages_not_limited", (30,), "The messages of handlers are not limited.",
         "log.c.in", "edata->output_to_server = false;", "(void) edata;", ("resource.*",),
     ),
-    Mutant(
-        "context_not_left", (29,), "After a commit the worker allocates where PostgreSQL 15 has left it.",
-        "session.c.in", "\tMemoryContextSwitchTo(@{sym.loop_context});\n\tdebug_query_string = NULL;",
-        "\tdebug_query_string = NULL;", ("endurance.*",), major=15,
-    ),
 )  # fmt: skip
 
 _SHARED = (
