@@ -46,7 +46,9 @@ class Server:
         """What a statement returns, in a session of its own."""
         with self.connect(dbname) as connection:
             cursor = connection.execute(sql.encode(), parameters or None)
-            return cursor.fetchall() if cursor.description else []
+            # a row without columns is a row: SELECT FROM ... WHERE ... asks whether there is one
+            asked = cursor.pgresult is not None and cursor.pgresult.status == psycopg.pq.ExecStatus.TUPLES_OK
+            return cursor.fetchall() if asked else []
 
     def value(self, sql: str, parameters: Sequence[Any] = (), dbname: str | None = None) -> Any:
         """The first column of the first row."""

@@ -30,6 +30,9 @@ _MOMENT_S = 2.0
 _COPY_S = 4.0
 _BARRIER_S = 1.0
 
+# Long enough for a worker to be started again and to connect.
+_DELAY_S = 2.5
+
 
 def _timed(stage: Stage, statement: str, most: float = _MOMENT_S, database: str | None = None) -> float:
     """How long a statement takes, in seconds, run in a session that is not in the way."""
@@ -52,8 +55,7 @@ def _own_database(stage: Stage) -> Iterator[None]:
     Another of that name that is left over is removed, and what is left under the spare name gets it back.
     """
     pids = _never_pids(stage)
-    stage.rows("SELECT pg_terminate_backend(pid) FROM unnest(%s::int[]) AS pid", [pids])
-    eventually(lambda: not stage.rows("SELECT FROM pg_stat_activity WHERE pid = ANY(%s)", [pids]))
+    stage.end_unreturning()
     try:
         yield
     finally:
@@ -308,14 +310,42 @@ def in_use(stage: Stage) -> str:
         before, mark = {each.pid for each in static_processes(stage, here(stage))} - {None}, stage.mark()
         error = _refused(stage, f"DROP DATABASE {_own(stage)}", aside(stage.database))
         require(error.sqlstate == "55006", f"refused otherwise: {error}")
-        titles = "|".join(re.escape(worker.title) for worker in here(stage))
-        ended = stage.log(rf'background worker "({titles})( \d+)?" \(PID \d+\) exited', mark)
-        require(len(ended) == len(before), f"{len(before)} processes were there, {len(ended)} have ended meanwhile")
+        _ended_once(stage, len(before), mark)
         jobs = [stage.enqueue(line, 5, connection=connection) for line in stage.lines]
     stage.idle()
     after = {each.pid for each in static_processes(stage, here(stage))}
     require(not before & after, "a worker was not asked to leave")
     return _served(stage, f"refused; {len(before)} processes left, {len(after)} are back", jobs)
+
+
+@check(
+    "database.delayed",
+    f"a statement that wants the workers' own database alone has to wait {_DELAY_S} s for a lock on it",
+    "The workers that have left it do not come back before the statement has ended.",
+    rules=(39,),
+    needs=("restarted",),
+)
+def delayed(stage: Stage) -> str:
+    """They are started meanwhile, and wait before they connect."""
+    with _own_database(stage), contextlib.closing(stage.connect(aside(stage.database))) as other:
+        before, mark = {each.pid for each in static_processes(stage, here(stage))} - {None}, stage.mark()
+        lock = f"BEGIN; COMMENT ON DATABASE {_own(stage)} IS 'held'; SELECT pg_sleep({_DELAY_S}); ROLLBACK"
+        other.pgconn.send_query(lock.encode())
+        sleeps = "SELECT 1 FROM pg_stat_activity WHERE pid = %s AND wait_event = 'PgSleep'"
+        eventually(lambda: stage.rows(sleeps, [other.info.backend_pid]), what="the lock on the database")
+        took = _timed(stage, f"ALTER DATABASE {_own(stage)} RENAME TO {_SPARE}", _DELAY_S + _MOMENT_S)
+        _ended_once(stage, len(before), mark)
+        _timed(stage, f"ALTER DATABASE {_SPARE} RENAME TO {_own(stage)}")
+    require(took > _DELAY_S / 2, f"the statement did not wait: {took:.2f} s")
+    stage.idle()
+    return f"renamed after {took:.2f} s; {len(before)} processes left it once; {all_work(stage)}"
+
+
+def _ended_once(stage: Stage, count: int, mark: int) -> None:
+    """Require that so many processes of the own database have ended: those that were there, and none since."""
+    titles = "|".join(re.escape(worker.title) for worker in here(stage))
+    ended = stage.log(rf'background worker "({titles})( \d+)?" \(PID \d+\) exited', mark)
+    require(len(ended) == count, f"{count} processes were there, {len(ended)} have ended meanwhile")
 
 
 @check(
