@@ -51,7 +51,7 @@ def test_a_mutant_can_be_made(mutant: object) -> None:
 def test_every_mutant_is_on_the_page() -> None:
     page = (ROOT / "docs/mutants.md").read_text()
     rows = re.findall(r"^\| ([a-z0-9_]+) \|", page, re.MULTILINE)
-    assert rows == [mutant.name for mutant in MUTANTS], "run make mutants WRITE=1"
+    assert rows[1:] == [mutant.name for mutant in MUTANTS], "run make mutants WRITE=1"
 
 
 def test_probes_replace_handlers_and_nothing_else() -> None:
