@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
+import signal
 import time
 from collections.abc import Iterator
 
@@ -310,7 +312,8 @@ def in_use(stage: Stage) -> str:
         before, mark = {each.pid for each in static_processes(stage, here(stage))} - {None}, stage.mark()
         error = _refused(stage, f"DROP DATABASE {_own(stage)}", aside(stage.database))
         require(error.sqlstate == "55006", f"refused otherwise: {error}")
-        _ended_once(stage, len(before), mark)
+        ended = _ended(stage, mark)
+        require(ended == len(before), f"{len(before)} processes were there, {ended} have ended meanwhile")
         jobs = [stage.enqueue(line, 5, connection=connection) for line in stage.lines]
     stage.idle()
     after = {each.pid for each in static_processes(stage, here(stage))}
@@ -320,32 +323,38 @@ def in_use(stage: Stage) -> str:
 
 @check(
     "database.delayed",
-    f"a statement that wants the workers' own database alone has to wait {_DELAY_S} s for a lock on it",
-    "The workers that have left it do not come back before the statement has ended.",
+    f"one of the workers takes {_DELAY_S} s to leave a database that a statement wants alone",
+    "The statement waits for it, and those that have left it do not come back before the statement has ended.",
     rules=(39,),
     needs=("restarted",),
 )
 def delayed(stage: Stage) -> str:
-    """They are started meanwhile, and wait before they connect."""
-    with _own_database(stage), contextlib.closing(stage.connect(aside(stage.database))) as other:
-        before, mark = {each.pid for each in static_processes(stage, here(stage))} - {None}, stage.mark()
-        lock = f"BEGIN; COMMENT ON DATABASE {_own(stage)} IS 'held'; SELECT pg_sleep({_DELAY_S}); ROLLBACK"
-        other.pgconn.send_query(lock.encode())
-        sleeps = "SELECT 1 FROM pg_stat_activity WHERE pid = %s AND wait_event = 'PgSleep'"
-        eventually(lambda: stage.rows(sleeps, [other.info.backend_pid]), what="the lock on the database")
-        took = _timed(stage, f"ALTER DATABASE {_own(stage)} RENAME TO {_SPARE}", _DELAY_S + _MOMENT_S)
-        _ended_once(stage, len(before), mark)
+    """The others are started meanwhile, and wait before they connect. Who is stopped does not hear of SIGTERM."""
+    with _own_database(stage), contextlib.closing(stage.connect(aside(stage.database))) as session:
+        before = sorted(each.pid for each in static_processes(stage, _returning(stage)) if each.pid is not None)
+        mark, began = stage.mark(), time.monotonic()
+        os.kill(before[-1], signal.SIGSTOP)
+        try:
+            session.pgconn.send_query(f"ALTER DATABASE {_own(stage)} RENAME TO {_SPARE}".encode())
+            eventually(lambda: _ended(stage, mark) >= len(before) - 1, what="the end of the others")
+            stage.rows(f"SELECT pg_sleep({_DELAY_S})", dbname=aside(stage.database))
+            ended = _ended(stage, mark)
+        finally:
+            os.kill(before[-1], signal.SIGCONT)
+        result = session.pgconn.get_result()
+        took = time.monotonic() - began
+        renamed = stage.rows("SELECT 1 FROM pg_database WHERE datname = %s", [_SPARE], dbname=aside(stage.database))
+        require(bool(renamed), f"the statement failed: {result.error_message if result else b''!r}")
+        require(ended == len(before) - 1, f"{len(before) - 1} others were there, {ended} have ended meanwhile")
         _timed(stage, f"ALTER DATABASE {_SPARE} RENAME TO {_own(stage)}")
-    require(took > _DELAY_S / 2, f"the statement did not wait: {took:.2f} s")
     stage.idle()
-    return f"renamed after {took:.2f} s; {len(before)} processes left it once; {all_work(stage)}"
+    return f"renamed after {took:.2f} s; {len(before)} processes left it, once each; {all_work(stage)}"
 
 
-def _ended_once(stage: Stage, count: int, mark: int) -> None:
-    """Require that so many processes of the own database have ended: those that were there, and none since."""
+def _ended(stage: Stage, mark: int) -> int:
+    """How many processes of the own database have ended."""
     titles = "|".join(re.escape(worker.title) for worker in here(stage))
-    ended = stage.log(rf'background worker "({titles})( \d+)?" \(PID \d+\) exited', mark)
-    require(len(ended) == count, f"{count} processes were there, {len(ended)} have ended meanwhile")
+    return len(stage.log(rf'background worker "({titles})( \d+)?" \(PID \d+\) exited', mark))
 
 
 @check(
