@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, NamedTuple
 
+import pytest
 from hypothesis import HealthCheck, Phase, event, given, settings
 from hypothesis import strategies as st
 
@@ -164,6 +165,7 @@ def declare(declared: Declared) -> ModuleIR:
 _EXAMPLES = settings().max_examples
 
 
+@pytest.mark.slow
 @settings(
     max_examples=max(2, _EXAMPLES // 100),
     phases=(Phase.explicit, Phase.reuse, Phase.generate),
