@@ -72,6 +72,7 @@ CREATE TABLE {SCHEMA}.scripts (
 -- counts every call, also those that are undone
 CREATE SEQUENCE {SCHEMA}.calls;
 
+-- IS NOT DISTINCT FROM would read all scripts for each job
 CREATE FUNCTION {SCHEMA}.act(worker text, job bigint, payload text, settings jsonb) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     wanted text;
@@ -80,7 +81,7 @@ BEGIN
     INSERT INTO {SCHEMA}.ledger (worker, job, payload, settings)
         VALUES (act.worker, act.job, act.payload, act.settings);
     SELECT s.script INTO wanted FROM {SCHEMA}.scripts AS s
-        WHERE s.worker = act.worker AND s.job IS NOT DISTINCT FROM act.job;
+        WHERE s.worker = act.worker AND (s.job = act.job OR (s.job IS NULL AND act.job IS NULL));
     IF wanted IS NOT NULL THEN
         EXECUTE wanted;
     END IF;

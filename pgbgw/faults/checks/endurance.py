@@ -132,8 +132,9 @@ def _work(stage: Stage, line: Line, good: int, bad: int) -> None:
     """Have jobs done, and others given up."""
     before = stage.failed(line)
     jobs = stage.enqueue(line, good)
+    stage.drained(line, 60 + good / 100)
     failing = stage.enqueue(line, bad, _FAIL)
-    stage.drained(line, 60 + (good + bad) / 100)
+    stage.drained(line, 60 + bad / 10)
     stage.audit(line, [*jobs, *failing], dict.fromkeys([*before, *failing], "22012"))
 
 
