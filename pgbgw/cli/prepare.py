@@ -101,7 +101,7 @@ def _changed(cluster: Cluster, connection: psycopg.Connection[Any], module: Modu
 
 
 def _refuse_jobs(connection: psycopg.Connection[Any], module: ModuleIR) -> None:
-    held = _held(connection, module.name)
+    held = _held(connection, module)
     if held:
         raise ServerError(
             f'extension "{module.name}" has changed, and its queues hold jobs',
@@ -129,13 +129,13 @@ def _knows(connection: psycopg.Connection[Any], name: str) -> bool:
     return connection.execute(query, [name]).fetchone() is not None
 
 
-def _held(connection: psycopg.Connection[Any], extension: str) -> list[str]:
-    """Tables of the extension's queues with rows in them: those that pg_dump is told to keep."""
+def _held(connection: psycopg.Connection[Any], module: ModuleIR) -> list[str]:
+    """Tables of the extension's queues with rows in them: those that pg_dump is told to keep, but for its own mark."""
     query = (
         "SELECT c.oid::pg_catalog.regclass::pg_catalog.text FROM pg_catalog.pg_extension e,"
         " pg_catalog.unnest(e.extconfig) AS t, pg_catalog.pg_class c"
-        " WHERE e.extname = %s AND c.oid = t AND c.relkind = 'r' ORDER BY 1"
+        " WHERE e.extname = %s AND c.oid = t AND c.relkind = 'r' AND c.relname <> %s ORDER BY 1"
     )
-    tables = [str(row[0]) for row in connection.execute(query, [extension])]
+    tables = [str(row[0]) for row in connection.execute(query, [module.name, module.copies_name])]
     counts = [(table, connection.execute(f"SELECT count(*) FROM {table}".encode()).fetchone()) for table in tables]
     return [f"{table} ({row[0]})" for table, row in counts if row is not None and row[0]]

@@ -60,7 +60,7 @@ static const char *option(List *options, const char *name);
 static bool forced(Node *statement);
 static bool may_succeed(Node *statement, Oid database);
 static bool may_create_databases(void);
-static void clear_database(Oid database, const char *name, bool force);
+static void clear_database(Oid database, bool force);
 static pid_t ask_to_leave(Oid database, bool returning);
 static void wait_a_moment(void);
 static void release_hold(int code, Datum arg);
@@ -107,7 +107,7 @@ process_utility(PlannedStmt *pstmt, const char *queryString,
 	LWLockRelease(&my_worker_shared->lock);
 	PG_ENSURE_ERROR_CLEANUP(release_hold, (Datum) 0);
 	{
-		clear_database(database, name, forced(pstmt->utilityStmt));
+		clear_database(database, forced(pstmt->utilityStmt));
 		prev_process_utility(pstmt, queryString, readOnlyTree, context,
 							 params, queryEnv, dest, qc);
 	}
@@ -287,7 +287,7 @@ may_create_databases(void)
  * a statement that fails.
  */
 static void
-clear_database(Oid database, const char *name, bool force)
+clear_database(Oid database, bool force)
 {
 	TimestampTz begin = GetCurrentTimestamp();
 	pid_t		pid;
@@ -298,7 +298,7 @@ clear_database(Oid database, const char *name, bool force)
 			ereport(ERROR,
 					(errcode(ERRCODE_OBJECT_IN_USE),
 					 errmsg("database \"%s\" is being accessed by a background worker of \"%s\"",
-							name, "my_worker"),
+							get_database_name(database), "my_worker"),
 					 errdetail("Its process %d would not be started again.", (int) pid),
 					 errhint("Wait until it has ended, or end it with SELECT pg_terminate_backend(%d).",
 							 (int) pid)));
