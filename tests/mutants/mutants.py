@@ -218,6 +218,11 @@ _DATABASES = (
         "database.c.in", "\tProcessUtility_hook = process_utility;\n", "", ("database.*",),
     ),
     Mutant(
+        "hold_not_respected", (39,), "A worker connects while a statement wants the database for itself.",
+        "database.c.in", "\t\tif (holds == 0)\n\t\t\treturn;\n", "\t\t(void) holds;\n\t\treturn;\n",
+        ("database.delayed",), declaration="kinds",
+    ),
+    Mutant(
         "extension_not_locked", (41,), "A round touches the tables before it has locked the extension.",
         "session.c.in", "\tLockDatabaseObject(ExtensionRelationId, extension, 0, AccessShareLock);\n", "",
         ("extension.*",),
