@@ -11,8 +11,6 @@ from pgbgw.build.pgconfig import Pg
 from pgbgw.faults import Check, Stage
 from tests.server.faulting import every_check, passes, prepared
 
-pytestmark = pytest.mark.slow
-
 
 @pytest.fixture(scope="module")
 def stage(pg: Pg) -> Iterator[Stage]:

@@ -165,7 +165,8 @@ def declare(declared: Declared) -> ModuleIR:
 _EXAMPLES = settings().max_examples
 
 
-@pytest.mark.slow
+# the thorough profile makes fifty clusters
+@pytest.mark.timeout(3600)
 @settings(
     max_examples=max(2, _EXAMPLES // 100),
     phases=(Phase.explicit, Phase.reuse, Phase.generate),
