@@ -14,7 +14,6 @@ import click
 
 from pgbgw.build import Artifact, Pg, ServerNotFound, find_server
 from pgbgw.build.pgconfig import embedded_pg_config
-from pgbgw.check import Target
 from pgbgw.cli import options, steps, terminal
 from pgbgw.cli.load import report_loaded
 from pgbgw.cli.logs import WorkerLines, follow
@@ -29,9 +28,6 @@ from pgbgw.server.load import Commands, Loaded, LoadError, connect, load
 from pgbgw.server.setup import Setup, digest, run_setup
 
 __all__ = ["run"]
-
-# The cluster is made to fit the declaration, so only the absurd is refused.
-_MOST_PROCESSES = 1000
 
 # What a server has room for beside our workers: PostgreSQL's own default.
 _OTHER_PROCESSES = 8
@@ -72,7 +68,7 @@ def run(file: Path, setup: Path | None, detach: bool, database: str | None, rese
     """
     root = Path.cwd()
     pg = _server(open_project(root))
-    emitted = steps.emitted(file, Target(majors=(pg.major,), max_worker_processes=_MOST_PROCESSES))
+    emitted = steps.emitted(file, steps.fitted(pg))
     databases, settings = _databases(emitted.module, database)
     script = Setup.of(file, setup)
     with _interruptible():

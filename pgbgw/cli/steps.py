@@ -16,7 +16,7 @@ from pgbgw.diagnostics import Diagnostic, Severity
 from pgbgw.ir.model import ModuleIR
 from pgbgw.lower import lower
 
-__all__ = ["Emitted", "checked", "compiled", "count_faults", "default_out", "emitted", "the_declaration"]
+__all__ = ["Emitted", "checked", "compiled", "count_faults", "default_out", "emitted", "fitted", "the_declaration"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +49,11 @@ def emitted(file: Path, target: Target) -> Emitted:
     """
     module = lower(checked(file, target))
     return Emitted(module, emit(module))
+
+
+def fitted(pg: Pg) -> Target:
+    """What to check for where the cluster is made to fit the declaration: only the absurd is refused."""
+    return Target(majors=(pg.major,), max_worker_processes=1000)
 
 
 def compiled(tree: SourceTree, pg: Pg, out: Path) -> Artifact:

@@ -7,7 +7,6 @@ from pathlib import Path
 import click
 
 from pgbgw.build import find_server
-from pgbgw.check import Target
 from pgbgw.cli import options, steps, terminal
 from pgbgw.faults import Check, Row, chosen, run_checks, staged
 from pgbgw.ir.model import ModuleIR
@@ -15,9 +14,6 @@ from pgbgw.server import Cluster
 from pgbgw.server.setup import Setup, run_setup
 
 __all__ = ["test"]
-
-# The cluster is made to fit the declaration, so only the absurd is refused.
-_MOST_PROCESSES = 1000
 
 _WORDS = {"passed": "ok", "failed": "FAILED", "not applicable": "-"}
 
@@ -70,8 +66,7 @@ def test(
         _show_list(checks, as_json)
         return
     pg = find_server(pg_config)
-    target = Target(majors=(pg.major,), max_worker_processes=_MOST_PROCESSES)
-    module = steps.emitted(file, target).module
+    module = steps.emitted(file, steps.fitted(pg)).module
     given = _payloads(module, payloads)
     script = Setup.of(file, setup)
 

@@ -20,7 +20,7 @@ from pgbgw.faults.payload import payload
 from pgbgw.faults.probe import ACT, EVERY, SCHEMA, Probed, probed
 from pgbgw.faults.server import Server
 from pgbgw.faults.waiting import Red, eventually
-from pgbgw.ir.model import ModuleIR, QueueBody, QueueIR, WorkerIR
+from pgbgw.ir.model import ModuleIR, QueueBody, QueueIR, SourceIR, WorkerIR
 from pgbgw.observe import Process, Subject, processes
 from pgbgw.server.cluster import Cluster
 from pgbgw.server.embedded import throwaway_cluster
@@ -107,14 +107,11 @@ class Stage(Server):
 
     def home(self, worker: WorkerIR) -> str:
         """The database that a worker serves while no setting says otherwise; a launched one serves its caller's."""
-        return self.database if worker.kind == "dynamic" else _databases_of(self.module, worker)
+        return self.database if worker.kind == "dynamic" else str(_value(self.module, worker.database))
 
     def role(self, worker: WorkerIR) -> str | None:
         """The role that a worker runs as while no setting says otherwise; None for the bootstrap superuser."""
-        defaults = {setting.variable: setting.default for setting in self.module.settings}
-        source = worker.role
-        value = defaults[source.variable] if source.variable else source.value
-        return None if value is None else str(value)
+        return _value(self.module, worker.role)
 
     def processes(self) -> list[Process]:
         """All processes that the workers may have, as the extension shows them."""
@@ -334,17 +331,23 @@ class Stage(Server):
         )
 
 
+def _value(module: ModuleIR, source: SourceIR) -> str | None:
+    """What a source says while no setting is changed."""
+    if source.variable is None:
+        return source.value
+    default = next(setting.default for setting in module.settings if setting.variable == source.variable)
+    return None if default is None else str(default)
+
+
 def _databases(module: ModuleIR) -> tuple[str, ...]:
     """The databases that the workers serve while no setting says otherwise; one at least."""
-    defaults = {setting.variable: setting.default for setting in module.settings}
-    names = [str(defaults[source.variable] if source.variable else source.value) for source in module.databases]
+    names = [name for source in module.databases if (name := _value(module, source)) is not None]
     return tuple(dict.fromkeys(names)) or ("postgres",)
 
 
 def _roles(module: ModuleIR) -> list[str]:
-    defaults = {setting.variable: setting.default for setting in module.settings}
-    sources = [worker.role for worker in module.workers if worker.role.value or worker.role.variable]
-    return list(dict.fromkeys(str(defaults[s.variable] if s.variable else s.value) for s in sources))
+    names = [name for worker in module.workers if (name := _value(module, worker.role)) is not None]
+    return list(dict.fromkeys(names))
 
 
 def _slots(module: ModuleIR) -> int:
@@ -411,7 +414,7 @@ def _lines(stage: Stage, payloads: Mapping[str, str]) -> Iterator[Line]:
     for worker in stage.module.workers:
         if not isinstance(worker.body, QueueBody) or worker.body.queue.number in seen:
             continue
-        if _databases_of(stage.module, worker) != stage.database:
+        if stage.home(worker) != stage.database:
             continue
         queue = worker.body.queue
         seen.add(queue.number)
@@ -433,14 +436,8 @@ def _takers(stage: Stage, queue: QueueIR) -> Iterator[WorkerIR]:
     """The workers that take from a queue in the database that checks look at."""
     for worker in stage.module.workers:
         takes = isinstance(worker.body, QueueBody) and worker.body.queue.number == queue.number
-        if takes and _databases_of(stage.module, worker) == stage.database:
+        if takes and stage.home(worker) == stage.database:
             yield worker
-
-
-def _databases_of(module: ModuleIR, worker: WorkerIR) -> str:
-    defaults = {setting.variable: setting.default for setting in module.settings}
-    source = worker.database
-    return str(defaults[source.variable] if source.variable else source.value)
 
 
 def require(condition: bool, what: str) -> None:

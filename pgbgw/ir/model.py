@@ -158,12 +158,13 @@ class PayloadColumnIR:
 
 @dataclass(frozen=True, slots=True)
 class QueueIR:
-    """A queue: quoted names with schema, and the statements that move its jobs."""
+    """A queue: quoted names with schema, and the statements that move its jobs; ``relation`` is its table unquoted."""
 
     name: str
     number: int
     variable: str
     table: str
+    relation: str
     later: str
     failed: str
     sequence: str
@@ -339,6 +340,5 @@ class ModuleIR:
     copies: str
     copies_name: str
     accept_copy: SqlLines
-    lock_queues: SqlLines
     roles: tuple[str, ...]
     databases: tuple[SourceIR, ...]

@@ -131,7 +131,6 @@ class _Lowering:
             copies=self.qualified(copies(extension)),
             copies_name=copies(extension),
             accept_copy=queries.accept_copy(self.qualified(copies(extension))),
-            lock_queues=queries.lock_queues([queue.table for queue in self.queues.values()]),
             roles=_unique(quote_ident(w.role.value) for w in static if w.role.value is not None),
             databases=_unique(worker.database for worker in static),
         )
@@ -206,6 +205,7 @@ class _Lowering:
             number=number,
             variable=self.names.queue(queue.name),
             table=table,
+            relation=tables.now,
             later=later,
             failed=failed,
             sequence=self.qualified(queue_sequence(queue)),

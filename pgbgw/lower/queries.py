@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pgbgw.ir.model import SqlLines
 from pgbgw.sqltext import quote_literal
 
-__all__ = ["accept_copy", "claim", "give_up", "lock_queues", "next_due", "promote", "retry"]
+__all__ = ["accept_copy", "claim", "give_up", "next_due", "promote", "retry"]
 
 
 def claim(table: str, payload: Sequence[str]) -> SqlLines:
@@ -72,13 +72,6 @@ def accept_copy(copies: str) -> SqlLines:
         f"WITH others AS (DELETE FROM {copies})",
         f"INSERT INTO {copies} (restored) VALUES (false)",
     )
-
-
-def lock_queues(tables: Sequence[str]) -> SqlLines:
-    """Keep everybody away from the tables of the queues, in the order of declaration; nothing where there are none."""
-    if not tables:
-        return ()
-    return ("LOCK TABLE", *(f"{table}{',' * (table != tables[-1])}" for table in tables), "IN ACCESS EXCLUSIVE MODE")
 
 
 def _insert(table: str, sequence: str, columns: Sequence[str]) -> SqlLines:

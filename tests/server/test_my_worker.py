@@ -217,6 +217,16 @@ def test_drop_extension_under_load(server: Server) -> None:
     eventually(lambda: server.value("SELECT count(*) FROM my_queue") == 0, what="the jobs of the last one")
 
 
+def test_drop_extension_without_the_queues_table(server: Server) -> None:
+    """SQL objects that lack a table of the library, as those of another version may, can be dropped."""
+    server.rows("ALTER EXTENSION my_worker DROP TABLE my_queue; ALTER TABLE my_queue RENAME TO kept")
+    try:
+        server.rows("DROP EXTENSION my_worker CASCADE")
+    finally:
+        server.rows("DROP TABLE IF EXISTS kept CASCADE")
+        server.rows("CREATE EXTENSION IF NOT EXISTS my_worker")
+
+
 def test_null_reaches_the_handler(server: Server) -> None:
     """A payload of NULL is a payload."""
     enqueue(server, None)

@@ -16,14 +16,15 @@
 #include "access/table.h"
 #include "access/xact.h"
 #include "access/xlog.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_database.h"
 #include "catalog/pg_extension.h"
 #include "commands/dbcommands.h"
 #include "commands/defrem.h"
 #include "commands/extension.h"
-#include "executor/spi.h"
 #include "miscadmin.h"
+#include "nodes/makefuncs.h"
 #include "pgstat.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
@@ -138,15 +139,15 @@ drops_extension(Node *statement)
  * Lock the extension, as rounds do, and then the tables that jobs are put
  * into.  The statement itself locks what it drops in whatever order it finds
  * it in the catalog, and an INSERT its table before the sequence, so that each
- * could wait for the other.
+ * could wait for the other.  A table that is not there is left out: the SQL
+ * objects may be of another version than the library.
  */
 static void
 lock_queues(void)
 {
-	static const char *const statement =
-	"LOCK TABLE"
-	" public.my_queue"
-	" IN ACCESS EXCLUSIVE MODE";
+	static const char *const tables[] = {
+		"my_queue",
+	};
 	Oid			extension = get_extension_oid("my_worker", true);
 	bool		owner;
 
@@ -163,10 +164,9 @@ lock_queues(void)
 	LockDatabaseObject(ExtensionRelationId, extension, 0, AccessExclusiveLock);
 	if (get_extension_oid("my_worker", true) != extension)
 		return;
-	SPI_connect();
-	if (SPI_execute(statement, false, 0) != SPI_OK_UTILITY)
-		elog(ERROR, "could not lock the queues");
-	SPI_finish();
+	for (int i = 0; i < (int) lengthof(tables); i++)
+		(void) RangeVarGetRelid(makeRangeVar(pstrdup("public"), pstrdup(tables[i]), -1),
+								AccessExclusiveLock, true);
 }
 
 /*
