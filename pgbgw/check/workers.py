@@ -27,6 +27,7 @@ _EMITTED = (
     "queue.c",
     "session.c",
     "shared.c",
+    "statement.c",
     "top_level.c",
 )
 

@@ -46,11 +46,9 @@ def emit(module: ModuleIR) -> SourceTree:
         emitter.c("session.c", "session.c.in", "A worker's session: settings, transactions, what is undone after them.")
     emitter.c("shared.c", "shared.c.in", "Shared memory, and the SQL functions that show and change it.")
     if emitter.values["connected_static_workers"]:
-        emitter.c(
-            "database.c",
-            "database.c.in",
-            "How workers wait for their database, and make way for DROP DATABASE and its like.",
-        )
+        emitter.c("database.c", "database.c.in", "How a worker waits for its database.")
+    if emitter.values["statement_hook"]:
+        emitter.c("statement.c", "statement.c.in", "How DROP DATABASE, DROP EXTENSION and their like get by.")
     if emitter.values["queue_workers"]:
         emitter.c(
             "queue.c", "queue.c.in", "How jobs are claimed, run, tried again and given up.", documents.QUEUE_NOTES
@@ -173,6 +171,7 @@ def _values(module: ModuleIR) -> dict[str, Any]:
         "queue_workers": any(isinstance(worker.body, QueueBody) for worker in module.workers),
         "connected_workers": any(worker.connected for worker in module.workers),
         "connected_static_workers": any(worker.connected for worker in static),
+        "statement_hook": bool(module.queues) or any(worker.connected for worker in module.workers),
         "c_workers": any(isinstance(w.body, CBody) and not w.body.sql for w in module.workers),
         "called_functions": any(isinstance(run, CallIR) for run in runs),
         "top_level_statements": any(isinstance(run, StatementIR) and run.top_level for run in runs),
@@ -188,6 +187,7 @@ def _values(module: ModuleIR) -> dict[str, Any]:
     }
     sources += ["session.c"] if values["connected_workers"] else []
     sources += ["database.c"] if values["connected_static_workers"] else []
+    sources += ["statement.c"] if values["statement_hook"] else []
     sources += ["queue.c"] if values["queue_workers"] else []
     sources += ["launch.c"] if values["dynamic_workers"] else []
     sources += ["top_level.c"] if values["top_level_statements"] else []

@@ -8,6 +8,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -296,7 +297,7 @@ class Stage(Server):
             self.rows(f"DELETE FROM {SCHEMA}.scripts", dbname=database)
         self._end_busy_workers()
         for database in self.databases:
-            self.rows(f"TRUNCATE {', '.join(tables)}", dbname=database)
+            eventually(partial(self._truncate, tables, database), what="tables that no worker holds for long")
         try:
             require(not self._gone(), "a worker that is never restarted has ended")
             self.idle(within=6)
@@ -310,6 +311,14 @@ class Stage(Server):
         pids = [pid for (name, _), pid in self.pids().items() if name in never]
         self.rows("SELECT pg_terminate_backend(pid) FROM unnest(%s::int[]) AS pid", [pids])
         eventually(lambda: not [n for n, _ in self.pids() if n in never], what="the end of what is never restarted")
+
+    def _truncate(self, tables: list[str], dbname: str) -> bool:
+        """Rounds lock these tables in orders of their own, so a lock that does not come at once is asked for anew."""
+        try:
+            self.rows(f"SET lock_timeout = '200ms'; TRUNCATE {', '.join(tables)}", dbname=dbname)
+        except psycopg.errors.LockNotAvailable:
+            return False
+        return True
 
     def _gone(self) -> bool:
         """Whether there is no process of a worker that only a restart of the server brings back."""

@@ -16,7 +16,7 @@ _SYMBOLS = (
     # shared memory
     "shared", "init_shared", "require_shared", "wake", "wake_at_commit",
     # connecting to a database, and making way
-    "init_database_hook", "wait_while_held", "await_connection",
+    "init_statement_hook", "wait_while_held", "await_connection",
     # life cycle
     "loop_context", "attach", "attach_launched", "set_state", "listen", "interrupts", "ready", "due", "remaining",
     "sleep", "begin_plain", "succeeded", "recover", "last_error", "describe_round", "set_text",

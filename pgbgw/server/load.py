@@ -184,7 +184,7 @@ def _await(
         if not missing:
             return tuple(rows)
         now = time.monotonic()
-        only_failing = all(each.state == "backing off" for each in missing)
+        only_failing = all(_fails(each) for each in missing)
         failing_since = (failing_since or now) if only_failing else None
         if now - started >= timeout or (failing_since is not None and now - failing_since >= _GRACE_SECONDS):
             raise standing_still(connection, module, missing, timeout, commands)
@@ -194,9 +194,14 @@ def _await(
 
 def _runs(process: Process, here: str) -> bool:
     """A worker of another database is dormant until the extension is created there, which is not our business."""
-    if process.pid is None or process.state == "backing off":
+    if process.pid is None or _fails(process):
         return False
     return process.state != "dormant" or process.database != here
+
+
+def _fails(process: Process) -> bool:
+    """Whether its last round failed; while it tries again it is working, which proves nothing yet."""
+    return process.state == "backing off" or (process.state in ("working", "idle") and process.failures > 0)
 
 
 def _tell(missing: Sequence[Process], told: str, progress: Callable[[str], None] | None) -> str:

@@ -215,7 +215,7 @@ _SHARED = (
 _DATABASES = (
     Mutant(
         "no_way_made", (39,), "Workers do not leave a database that a statement wants for itself.",
-        "database.c.in", "\tProcessUtility_hook = process_utility;\n", "", ("database.*",),
+        "statement.c.in", "\tProcessUtility_hook = process_utility;\n", "", ("database.*",),
     ),
     Mutant(
         "hold_not_respected", (39,), "A worker connects while a statement wants the database for itself.",

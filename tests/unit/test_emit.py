@@ -47,6 +47,7 @@ def test_files_follow_what_is_declared() -> None:
     shop.dynamic_worker("task", run=call("f"))
     more = [
         "database.c",
+        "statement.c",
         "queue.c",
         "backoff.h",
         "launch.c",

@@ -29,6 +29,7 @@ _SETTINGS = {
     "transaction_timeout": ("5s", "0"),
     "session_replication_role": ("replica", "origin"),
     "row_security": ("off", "on"),
+    "array_nulls": ("off", "on"),
     "search_path": ("pgbgw_test_nowhere", "pg_catalog, pg_temp"),
     "datestyle": ("German, DMY", "ISO, MDY"),
     "intervalstyle": ("sql_standard", "postgres"),

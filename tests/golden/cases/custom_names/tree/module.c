@@ -60,7 +60,7 @@ _PG_init(void)
 
 	MarkGUCPrefixReserved("odd");
 	odd_init_shared();
-	odd_init_database_hook();
+	odd_init_statement_hook();
 	RegisterXactCallback(at_transaction_end, NULL);
 
 	/* pg_upgrade starts the server to move catalogs, not to run jobs */

@@ -56,6 +56,7 @@ _PG_init(void)
 
 	MarkGUCPrefixReserved("tasks");
 	tasks_init_shared();
+	tasks_init_statement_hook();
 	RegisterXactCallback(at_transaction_end, NULL);
 }
 

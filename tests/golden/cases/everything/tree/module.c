@@ -79,7 +79,7 @@ _PG_init(void)
 
 	MarkGUCPrefixReserved("shop");
 	shop_init_shared();
-	shop_init_database_hook();
+	shop_init_statement_hook();
 	RegisterXactCallback(at_transaction_end, NULL);
 
 	/* pg_upgrade starts the server to move catalogs, not to run jobs */

@@ -66,7 +66,7 @@ _PG_init(void)
 
 	MarkGUCPrefixReserved("my_worker");
 	my_worker_init_shared();
-	my_worker_init_database_hook();
+	my_worker_init_statement_hook();
 	RegisterXactCallback(at_transaction_end, NULL);
 
 	/* pg_upgrade starts the server to move catalogs, not to run jobs */

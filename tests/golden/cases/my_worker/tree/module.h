@@ -184,8 +184,10 @@ extern void my_worker_require_shared(void);
 extern void my_worker_wake(int first, int count);
 extern void my_worker_wake_at_commit(void);
 
-/* statements that want a database for themselves */
-extern void my_worker_init_database_hook(void);
+/* statements that workers, or producers, make way for */
+extern void my_worker_init_statement_hook(void);
+
+/* how a worker waits for its database */
 extern void my_worker_wait_while_held(void);
 extern void my_worker_await_connection(MyWorkerProcessSlot *slot, const char *database,
 									   const char *role);

@@ -80,6 +80,7 @@ my_worker_override_settings(void)
 		{"default_transaction_isolation", "read committed"},
 		{"default_transaction_read_only", "off"},
 		{"default_transaction_deferrable", "off"},
+		{"array_nulls", "on"},
 		{"row_security", "on"},
 #if PG_VERSION_NUM < 190000
 		{"standard_conforming_strings", "on"},

@@ -91,7 +91,7 @@ _PG_init(void)
 
 	MarkGUCPrefixReserved("knobs");
 	knobs_init_shared();
-	knobs_init_database_hook();
+	knobs_init_statement_hook();
 	RegisterXactCallback(at_transaction_end, NULL);
 
 	/* pg_upgrade starts the server to move catalogs, not to run jobs */

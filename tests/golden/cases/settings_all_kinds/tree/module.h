@@ -117,8 +117,10 @@ extern void knobs_require_shared(void);
 extern void knobs_wake(int first, int count);
 extern void knobs_wake_at_commit(void);
 
-/* statements that want a database for themselves */
-extern void knobs_init_database_hook(void);
+/* statements that workers, or producers, make way for */
+extern void knobs_init_statement_hook(void);
+
+/* how a worker waits for its database */
 extern void knobs_wait_while_held(void);
 extern void knobs_await_connection(KnobsProcessSlot *slot, const char *database,
 								   const char *role);

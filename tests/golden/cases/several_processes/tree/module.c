@@ -64,7 +64,7 @@ _PG_init(void)
 
 	MarkGUCPrefixReserved("crowd");
 	crowd_init_shared();
-	crowd_init_database_hook();
+	crowd_init_statement_hook();
 	RegisterXactCallback(at_transaction_end, NULL);
 
 	/* pg_upgrade starts the server to move catalogs, not to run jobs */

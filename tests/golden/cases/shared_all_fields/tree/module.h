@@ -137,8 +137,10 @@ extern void meter_require_shared(void);
 extern void meter_wake(int first, int count);
 extern void meter_wake_at_commit(void);
 
-/* statements that want a database for themselves */
-extern void meter_init_database_hook(void);
+/* statements that workers, or producers, make way for */
+extern void meter_init_statement_hook(void);
+
+/* how a worker waits for its database */
 extern void meter_wait_while_held(void);
 extern void meter_await_connection(MeterProcessSlot *slot, const char *database,
 								   const char *role);
