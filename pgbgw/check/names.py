@@ -115,6 +115,11 @@ def _relations(extension: Extension) -> Iterator[_Object]:
         for index in derived.queue_indexes(queue):
             yield _Object(index, f"index {owner}", queue.origin, where)
         yield _Object(derived.queue_sequence(queue), f"sequence {owner}", queue.origin, where)
+        yield _Object(derived.queue_suspects(queue), f"table {owner}", queue.origin, where)
+        yield _Object(f"{derived.queue_suspects(queue)}_pkey", f"index {owner}", queue.origin, where)
+        if queue.unique:
+            yield _Object(derived.queue_keys(queue), f"table {owner}", queue.origin, where)
+            yield _Object(f"{derived.queue_keys(queue)}_pkey", f"index {owner}", queue.origin, where)
         yield _Object(queue.view, f"view {owner}", queue.origin, ("view", *where))
     for state in extension.shared:
         yield _Object(state.view, f'view of shared state "{state.name}"', state.origin, ("view", 0, "name"))
@@ -132,6 +137,9 @@ def _functions(extension: Extension) -> Iterator[_Object]:
     for queue in extension.queues:
         what = f'trigger function of queue "{queue.name}"'
         yield _Object(derived.queue_trigger(queue), what, queue.origin, ("table", 0, "name"))
+        yield _Object(derived.queue_later_trigger(queue), what, queue.origin, ("table", 0, "name"))
+        for function in derived.queue_functions(queue):
+            yield _Object(function, f'function of queue "{queue.name}"', queue.origin, ("table", 0, "name"))
     for worker in extension.workers:
         if isinstance(worker, DynamicWorker):
             what = f"launching function of {worker}"

@@ -19,7 +19,11 @@ from pgbgw.origin import Origin
 __all__ = ["RULES"]
 
 _EMITTED = (
+    "careful.c",
+    "claim.c",
     "database.c",
+    "direct.c",
+    "lane.c",
     "launch.c",
     "life_cycle.c",
     "log.c",

@@ -130,6 +130,9 @@ def _print_one(snapshot: Snapshot) -> None:
         on.print()
         columns = ["worker", "shown as", "process", "pid", "database", "state", "for", "failures"]
         terminal.table(columns, [_row(each) for each in snapshot.processes])
+        for worker, reason in {each.worker: each.claims for each in snapshot.processes}.items():
+            if reason not in (None, "direct"):
+                terminal.warning(f'worker "{worker}" claims jobs by a statement, which is slower: {reason}')
     if snapshot.queues:
         on.print()
         counts = [(each.name, each.ready, each.later, each.failed) for each in snapshot.queues]

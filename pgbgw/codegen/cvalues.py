@@ -15,6 +15,7 @@ from pgbgw.ir.model import (
     FieldIR,
     ModuleIR,
     ParameterIR,
+    QueueBody,
     SettingIR,
     SourceIR,
     WorkerIR,
@@ -163,11 +164,14 @@ def delay(value: DelayIR) -> CText:
 
 def timeout(worker: WorkerIR) -> CText:
     """Milliseconds for enable_timeout_after(); 0 for none."""
-    if worker.timeout is None:
-        return CText("0")
-    if worker.timeout.variable and (worker.timeout.real or worker.timeout.value != 1):
-        return CText(f"(int) Min({delay(worker.timeout)}, (int64) INT_MAX)")
-    return delay(worker.timeout)
+    return CText("0") if worker.timeout is None else milliseconds(worker.timeout)
+
+
+def milliseconds(value: DelayIR) -> CText:
+    """Milliseconds that fit into an int."""
+    if value.variable and (value.real or value.value != 1):
+        return CText(f"(int) Min({delay(value)}, (int64) INT_MAX)")
+    return delay(value)
 
 
 def source(value: SourceIR) -> CText:
@@ -207,6 +211,18 @@ def restart(worker: WorkerIR) -> CText:
 def first_slot(module: ModuleIR, worker: WorkerIR) -> CText:
     """The first slot of a worker: those of the workers before it are counted."""
     return _sum([other.count for other in module.workers[: module.workers.index(worker)]])
+
+
+def lane(module: ModuleIR, worker: WorkerIR) -> CText:
+    """The number of a queue worker among its like."""
+    return integer([other for other in module.workers if isinstance(other.body, QueueBody)].index(worker))
+
+
+def jobs_at_once(worker: WorkerIR) -> CText:
+    """How many jobs the processes of a queue worker may have in hand, as an int."""
+    assert isinstance(worker.body, QueueBody)
+    batch, count = amount(worker.body.batch), amount(worker.count)
+    return CText(f"(int) Min((int64) {batch} * {count}, (int64) INT_MAX)")
 
 
 def total_slots(module: ModuleIR) -> CText:
@@ -258,7 +274,7 @@ def type_of(parameter: ParameterIR) -> CText:
     """The OID of a parameter's type."""
     return CText(
         {
-            "column": f"TupleDescAttr(batch->tupdesc, {parameter.index})->atttypid",
+            "column": f"batch->types[{parameter.index}]",
             "argument": f"argument_types[{parameter.index}]",
             "bool": "BOOLOID",
             "int": "INT4OID",

@@ -32,7 +32,7 @@ QUEUE_NOTES = (
     "in the database is therefore done exactly once, and a crash at any time",
     "leaves the jobs where they were.",
     "",
-    "Waiting jobs come back to the queue's table when they are due.",
+    "Jobs that wait are claimed from their own table when they are due.",
 )
 
 _CONTEXTS = {

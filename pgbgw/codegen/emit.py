@@ -13,7 +13,17 @@ from pgbgw.codegen.ctext import CText, PlainText, SqlText
 from pgbgw.codegen.environment import render
 from pgbgw.codegen.files import SourceTree
 from pgbgw.codegen.layout import align
-from pgbgw.ir.model import ArgumentIR, CallIR, CBody, ModuleIR, PayloadColumnIR, QueueBody, StatementIR, WorkerIR
+from pgbgw.ir.model import (
+    ArgumentIR,
+    CallIR,
+    CBody,
+    ModuleIR,
+    PayloadColumnIR,
+    QueueBody,
+    QueueIR,
+    StatementIR,
+    WorkerIR,
+)
 from pgbgw.origin import Origin
 
 __all__ = ["emit"]
@@ -50,9 +60,12 @@ def emit(module: ModuleIR) -> SourceTree:
     if emitter.values["statement_hook"]:
         emitter.c("statement.c", "statement.c.in", "How DROP DATABASE, DROP EXTENSION and their like get by.")
     if emitter.values["queue_workers"]:
-        emitter.c(
-            "queue.c", "queue.c.in", "How jobs are claimed, run, tried again and given up.", documents.QUEUE_NOTES
-        )
+        emitter.c("claim.h", "claim.h.in", "What the files share that claim jobs.")
+        emitter.c("lane.c", "lane.c.in", "Where the processes of a queue worker stand in the queue's tables.")
+        emitter.c("claim.c", "claim.c.in", "How jobs are claimed: which, and by which way.")
+        emitter.c("careful.c", "careful.c.in", "How jobs are run after a crash that one of them may have caused.")
+        emitter.c("direct.c", "direct.c.in", "How jobs are claimed directly, past the executor.")
+        emitter.c("queue.c", "queue.c.in", "How jobs are run, tried again and given up.", documents.QUEUE_NOTES)
         emitter.files["backoff.h"] = _static("backoff.h")
     if emitter.values["dynamic_workers"]:
         emitter.c("launch.c", "launch.c.in", "How a session launches a worker, and learns what became of it.")
@@ -118,7 +131,8 @@ class _Emitter:
             actions=actions,
             reports_here=any(action.operation == "report" for action in actions),
             prepare_parameters=CText(f"{batch} *batch" if queue else "void"),
-            run_parameters=CText(f"{batch} *batch, {self.module.types['job']} *job" if queue else "void"),
+            run_parameters=CText(f"{batch} *batch, {self.module.types['job']} *job, int njobs" if queue else "void"),
+            takes_all=queue and isinstance(run, CallIR) and run.batch,
             fixed_arguments=any(argument.kind == "value" for argument in worker.arguments),
             type_mismatch=cvalues.type_mismatch(worker),
         )
@@ -168,7 +182,9 @@ def _values(module: ModuleIR) -> dict[str, Any]:
         "mac": SimpleNamespace(**{name: ctext.ident(text) for name, text in module.macros.items()}),
         "dynamic_workers": any(worker.kind == "dynamic" for worker in module.workers),
         "registered_workers": bool(static),
-        "queue_workers": any(isinstance(worker.body, QueueBody) for worker in module.workers),
+        "queue_workers": sum(isinstance(worker.body, QueueBody) for worker in module.workers),
+        "unique_queues": any(queue.keys for queue in module.queues),
+        "batch_calls": any(isinstance(run, CallIR) and run.batch for run in runs),
         "connected_workers": any(worker.connected for worker in module.workers),
         "connected_static_workers": any(worker.connected for worker in static),
         "statement_hook": bool(module.queues) or any(worker.connected for worker in module.workers),
@@ -188,7 +204,7 @@ def _values(module: ModuleIR) -> dict[str, Any]:
     sources += ["session.c"] if values["connected_workers"] else []
     sources += ["database.c"] if values["connected_static_workers"] else []
     sources += ["statement.c"] if values["statement_hook"] else []
-    sources += ["queue.c"] if values["queue_workers"] else []
+    sources += ["lane.c", "claim.c", "direct.c", "careful.c", "queue.c"] if values["queue_workers"] else []
     sources += ["launch.c"] if values["dynamic_workers"] else []
     sources += ["top_level.c"] if values["top_level_statements"] else []
     sources += [worker.file for worker in module.workers]
@@ -216,6 +232,10 @@ def _c_helpers(module: ModuleIR) -> dict[str, Callable[..., Any]]:
         "amount": cvalues.amount,
         "delay": cvalues.delay,
         "timeout": cvalues.timeout,
+        "milliseconds": cvalues.milliseconds,
+        "jobs_at_once": cvalues.jobs_at_once,
+        "lane": lambda worker: cvalues.lane(module, worker),
+        "lane_or_none": lambda w: cvalues.lane(module, w) if isinstance(w.body, QueueBody) else ctext.integer(-1),
         "source": cvalues.source,
         "condition": cvalues.condition,
         "member": cvalues.member,
@@ -243,6 +263,20 @@ def _sql_helpers() -> dict[str, Callable[..., Any]]:
     def columns(values: tuple[PayloadColumnIR, ...]) -> SqlText:
         return SqlText(", ".join(value.name for value in values))
 
+    def parameters(values: tuple[PayloadColumnIR, ...]) -> SqlText:
+        return SqlText(", ".join(f"{value.name} {ctext.sql(value.sql_type)}" for value in values))
+
+    def column_types(values: tuple[PayloadColumnIR, ...]) -> SqlText:
+        return SqlText(", ".join(str(ctext.sql(value.sql_type)) for value in values))
+
+    def keyed(queue: QueueIR, named: bool) -> str:
+        """What the functions that enqueue take beside: a key, and for how long."""
+        if queue.keys is None:
+            return ""
+        if named:
+            return ",\n    unique_key pg_catalog.text DEFAULT NULL, unique_for pg_catalog.interval DEFAULT NULL"
+        return ", pg_catalog.text, pg_catalog.interval"
+
     return {
         "plain": ctext.sql,
         "raw": ctext.sql,
@@ -251,6 +285,9 @@ def _sql_helpers() -> dict[str, Callable[..., Any]]:
         "argument_list": arguments,
         "type_list": types,
         "column_list": columns,
+        "parameter_list": parameters,
+        "enqueue_types": lambda queue: SqlText(f"{column_types(queue.payload)}, pg_catalog.int2{keyed(queue, False)}"),
+        "key_parameters": lambda queue: SqlText(keyed(queue, True)),
         "not_null": lambda column: SqlText("" if column.nullable else " NOT NULL"),
         "comma": lambda last: SqlText("" if last else ","),
     }

@@ -1,7 +1,7 @@
 """Names of SQL objects that follow from declared names; the objects stand in the extension's schema, unquoted here.
 
 Indexes and sequences have the names that PostgreSQL itself would choose (makeObjectName in indexcmds.c), so that people
-who know PostgreSQL guess them right.
+who know PostgreSQL guess them right; but for the index by priority and time, whose name would be long.
 """
 
 from __future__ import annotations
@@ -18,10 +18,15 @@ __all__ = [
     "copies",
     "extension_functions",
     "processes",
+    "queue_functions",
     "queue_indexes",
+    "queue_keys",
+    "queue_later_trigger",
     "queue_sequence",
+    "queue_suspects",
     "queue_tables",
     "queue_trigger",
+    "queue_update_trigger",
 ]
 
 
@@ -33,12 +38,22 @@ class QueueTables(NamedTuple):
     failed: str
 
 
+class QueueFunctions(NamedTuple):
+    """The SQL functions of a queue, for producers and for those who look after it."""
+
+    enqueue: str
+    enqueue_at: str
+    retry: str
+    cancel: str
+    purge: str
+
+
 class QueueIndexes(NamedTuple):
     """The indexes of those tables."""
 
     now_pkey: str
     later_pkey: str
-    later_run_at: str
+    later_due: str
     failed_pkey: str
 
 
@@ -48,9 +63,24 @@ def queue_tables(queue: Queue[Any]) -> QueueTables:
 
 
 def queue_indexes(queue: Queue[Any]) -> QueueIndexes:
-    """Primary keys, and the index by time of the jobs that wait."""
+    """Primary keys, and the index by priority and time of the jobs that wait."""
     now, later, failed = queue_tables(queue)
     return QueueIndexes(f"{now}_pkey", f"{later}_pkey", f"{later}_run_at_idx", f"{failed}_pkey")
+
+
+def queue_functions(queue: Queue[Any]) -> QueueFunctions:
+    """What producers call, and what those call who look after the queue."""
+    return QueueFunctions(*(f"{queue.table}_{verb}" for verb in QueueFunctions._fields))
+
+
+def queue_keys(queue: Queue[Any]) -> str:
+    """The table of the keys of its jobs, where these are unique."""
+    return f"{queue.table}_keys"
+
+
+def queue_suspects(queue: Queue[Any]) -> str:
+    """The table of jobs that are run alone after a crash."""
+    return f"{queue.table}_suspects"
 
 
 def queue_sequence(queue: Queue[Any]) -> str:
@@ -61,6 +91,16 @@ def queue_sequence(queue: Queue[Any]) -> str:
 def queue_trigger(queue: Queue[Any]) -> str:
     """The function, and the trigger, that wakes the queue's workers at commit."""
     return f"{queue.table}_wake"
+
+
+def queue_later_trigger(queue: Queue[Any]) -> str:
+    """The same for the jobs that wait."""
+    return f"{queue.table}_later_wake"
+
+
+def queue_update_trigger(queue: Queue[Any]) -> str:
+    """The trigger that does so when a job is changed."""
+    return f"{queue.table}_update_wake"
 
 
 def announce(extension: Extension) -> str:

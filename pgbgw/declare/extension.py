@@ -232,6 +232,10 @@ class Extension:
         backoff_limit: Duration = Duration(3_600_000_000),
         table: str | None = None,
         view: str | None = None,
+        crashes: int = 3,
+        unique: bool = False,
+        producers: str | Sequence[str] = (),
+        operators: str | Sequence[str] = (),
     ) -> Queue[P]:
         """Declare a queue.
 
@@ -243,8 +247,15 @@ class Extension:
             backoff_limit: the longest wait between two attempts.
             table: the name of its table.
             view: the name of the view of all its jobs, ``<table>_jobs`` unless given.
+            crashes: how often the server may crash while a job runs before that job is given up.
+            unique: whether jobs may have a key, of which there is one job at a time.
+            producers: roles that may call ``<table>_enqueue`` and ``<table>_enqueue_at``.
+            operators: roles that may look at the view, and call ``<table>_retry``, ``<table>_cancel`` and
+                ``<table>_purge``.
         """
-        declared = queue(self, name, payload, retries, backoff, backoff_limit, table, view)
+        declared = queue(
+            self, name, payload, retries, backoff, backoff_limit, table, view, crashes, unique, producers, operators
+        )  # fmt: skip
         self.queues.append(declared)
         return declared
 
@@ -256,7 +267,9 @@ class Extension:
         run: Run,
         workers: int | IntSetting = 1,
         batch: int | IntSetting = 100,
-        every: Every = Duration(60_000_000),
+        batch_time: Duration = Duration(1_000_000),
+        every: Every = Duration(30_000_000),
+        synchronous_commit: bool = True,
         **options: Unpack[WorkerOptions],
     ) -> QueueWorker:
         """Declare processes that take jobs from ``queue``.
@@ -267,10 +280,16 @@ class Extension:
             run: what it does with each; columns of the queue are parameters.
             workers: how many processes; a setting of context ``postmaster`` may say.
             batch: how many jobs one transaction takes at most.
+            batch_time: how long a batch may last before jobs that it has not begun go back into the queue.
             every: how often it looks without having been woken.
+            synchronous_commit: False where all that the jobs do is in this database: its commits no longer wait for
+                the disk, and one that is lost in a crash loses the work and gives the jobs back.
             **options: what every worker may be given.
         """
-        return self._worker(QueueWorker, name, options, queue=queue, run=run, workers=workers, batch=batch, every=every)
+        return self._worker(
+            QueueWorker, name, options, queue=queue, run=run, workers=workers, batch=batch, batch_time=batch_time,
+            every=every, synchronous_commit=synchronous_commit,
+        )  # fmt: skip
 
     def interval_worker(
         self, name: str, *, every: Every, run: Run, transaction: bool = True, **options: Unpack[WorkerOptions]

@@ -9,7 +9,7 @@ import sys
 import types
 import typing
 import uuid
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, TypeAlias, TypeVar, dataclass_transform
 
@@ -30,7 +30,7 @@ JsonValue: TypeAlias = "dict[str, JsonValue] | list[JsonValue] | str | int | flo
 Json: TypeAlias = Annotated[JsonValue, "jsonb"]
 """A payload field of type jsonb."""
 
-JOB_COLUMNS = ("id", "attempt", "created_at")
+JOB_COLUMNS = ("id", "priority", "attempt", "created_at")
 """Columns that every queue has beside its payload; a statement may use them as parameters."""
 
 _SQL_TYPES: dict[object, str] = {
@@ -50,8 +50,8 @@ _SQL_TYPES: dict[object, str] = {
 _LONGEST_BACKOFF = 366 * 86_400_000_000
 
 _RESERVED_COLUMNS = frozenset(
-    {*JOB_COLUMNS, "priority", "run_at", "status", "error", "sqlstate", "attempts", "failed_at", "lease_end", "token"}
-    | {"context", "who", "done_at"}
+    {*JOB_COLUMNS, "run_at", "status", "error", "sqlstate", "attempts", "failed_at", "lease_end", "token"}
+    | {"context", "who", "done_at", "unique_key", "unique_for"}
     # system columns of every table
     | {"tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"}
 )
@@ -120,6 +120,10 @@ class Queue(Generic[P]):
     retries: int
     backoff: Duration
     backoff_limit: Duration
+    crashes: int = 3
+    unique: bool = False
+    producers: tuple[str, ...] = ()
+    operators: tuple[str, ...] = ()
     origin: Origin
 
     def __str__(self) -> str:
@@ -135,6 +139,10 @@ def queue(
     backoff_limit: Duration,
     table: str | None,
     view: str | None,
+    crashes: int,
+    unique: bool,
+    producers: Sequence[str],
+    operators: Sequence[str],
 ) -> Queue[P]:
     """Build the queue that ``Extension.queue`` notes; reports BGW501 to BGW505."""
     origin = Origin.of_caller()
@@ -151,6 +159,10 @@ def queue(
         retries=_retries(name, retries, origin),
         backoff=backoff,
         backoff_limit=backoff_limit,
+        crashes=_crashes(name, crashes, origin),
+        unique=_unique(name, unique, origin),
+        producers=_roles("producers", producers, origin),
+        operators=_roles("operators", operators, origin),
         origin=origin,
     )
 
@@ -164,6 +176,36 @@ def _retries(name: str, retries: object, origin: Origin) -> int:
                       argument(origin, "retries"), detail="Attempts are counted in a smallint.",
                       hint="Give a number from 0 (one attempt, no retry) to 32766."))  # fmt: skip
     return 0
+
+
+def _crashes(name: str, crashes: object, origin: Origin) -> int:
+    if isinstance(crashes, int) and not isinstance(crashes, bool) and 2 <= crashes <= 32766:
+        return crashes
+    report(Diagnostic("BGW508", f'crashes of queue "{name}" can\'t be used: {shown(crashes)}',
+                      argument(origin, "crashes"),
+                      detail="The first crash blames nobody, since a whole batch was in hand.",
+                      hint="Give a number from 2 to 32766."))  # fmt: skip
+    return 3
+
+
+def _unique(name: str, unique: object, origin: Origin) -> bool:
+    if isinstance(unique, bool):
+        return unique
+    report(Diagnostic("BGW509", f'unique of queue "{name}" is not True or False: {shown(unique)}',
+                      argument(origin, "unique"),
+                      hint="Write unique=True; the key of a job is given when it is put in."))  # fmt: skip
+    return False
+
+
+def _roles(option: str, roles: object, origin: Origin) -> tuple[str, ...]:
+    """Names of roles, from one or several."""
+    names = (roles,) if isinstance(roles, str) else roles
+    if not isinstance(names, list | tuple):
+        report(Diagnostic("BGW507", f"{option} of a queue are no names of roles: {shown(roles)}",
+                          argument(origin, option),
+                          hint=f'Write {option}="app", or a tuple of such names.'))  # fmt: skip
+        return ()
+    return tuple(sql_name("role", each, origin, option) for each in names)
 
 
 def _backoff(name: str, first: object, limit: object, origin: Origin) -> tuple[Duration, Duration]:

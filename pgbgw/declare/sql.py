@@ -38,9 +38,11 @@ class Call:
     function: tuple[str, ...]
     arguments: tuple[str, ...]
     origin: Origin
+    batch: bool = False
 
     def __str__(self) -> str:
-        return f"call({', '.join(map(repr, ('.'.join(self.function), *self.arguments)))})"
+        given = [*map(repr, (".".join(self.function), *self.arguments)), *(["batch=True"] if self.batch else [])]
+        return f"call({', '.join(given)})"
 
 
 Run: TypeAlias = Sql | Call
@@ -58,11 +60,12 @@ def sql(text: str) -> Sql:
         return Sql(str(text), origin, None, error)
 
 
-def call(function: str, *arguments: str) -> Call:
+def call(function: str, *arguments: str, batch: bool = False) -> Call:
     """A function, best written with its schema, called without a statement around it.
 
-    It is looked up by name and the exact types of its arguments at the start of each batch, EXECUTE permission is
-    checked, and its result is ignored. Reports BGW210 for a name that is none.
+    It is looked up by name and the exact types of its arguments, EXECUTE permission is checked at the start of each
+    batch, and its result is ignored. With ``batch=True`` a queue worker calls it once for all jobs of a batch, and each
+    column of the queue is an array with one element a job. Reports BGW210 for a name that is none.
     """
     origin = Origin.of_caller()
     try:
@@ -72,7 +75,7 @@ def call(function: str, *arguments: str) -> Call:
                           locate(origin, 0, error.offset),
                           hint=error.hint or 'Write it as "schema.function".'))  # fmt: skip
         name = ("invalid",)
-    return Call(name, tuple(str(argument) for argument in arguments), origin)
+    return Call(name, tuple(str(argument) for argument in arguments), origin, bool(batch))
 
 
 def parsed_type(owner: str, text: object, origin: Origin, meant: str | None = None) -> SqlType:

@@ -231,7 +231,9 @@ class QueueWorker(Worker):
     run: Run
     workers: int | IntSetting = 1
     batch: int | IntSetting = 100
-    every: Every = Duration(60_000_000)
+    batch_time: Duration = Duration(1_000_000)
+    every: Every = Duration(30_000_000)
+    synchronous_commit: bool = True
 
     kind = "queue worker"
 
@@ -241,10 +243,20 @@ class QueueWorker(Worker):
         self._check_every(self.every)
         self._check_count("workers", self.workers, 1024, "BGW408")
         self._check_count("batch", self.batch, 100_000, "BGW409")
+        self._check_batch_time(self.batch_time)
+        self._check_flag("synchronous_commit")
         queue: object = self.queue
         if not isinstance(queue, Queue):
             self._fault("BGW410", f"{self} has no queue: {shown(queue)}", 1, "queue",
                         hint="Give it the value of Extension.queue(...).")  # fmt: skip
+
+    def _check_batch_time(self, value: object) -> None:
+        if isinstance(value, Duration) and 1_000 <= value.us <= _LATCH_MS * 1_000:
+            return
+        self._fault("BGW403", f"batch_time of {self} is not a duration of 1 ms to 24 days: {shown(value)}",
+                    "batch_time", detail="A batch is timed in milliseconds, as a 32-bit integer.",
+                    hint="Write batch_time=seconds(1).")  # fmt: skip
+        self._set("batch_time", Duration(1_000_000))
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)

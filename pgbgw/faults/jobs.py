@@ -29,6 +29,14 @@ def wake_up_alone(stage: Stage) -> None:
     eventually(lambda: stage.value("SELECT setting FROM pg_settings WHERE name = %s", [setting]) == str(_HOUR))
     for line in stage.lines:
         soon(stage, line, stage.enqueue(line))
+        # one look is still due that was planned before: it has to find a job that nobody tells of. Of several workers
+        # nobody knows whose look it was that did.
+        if len(line.takers) == 1:
+            stage.rows(
+                f"INSERT INTO {line.queue.table} (id, {columns_of(line)}) OVERRIDING SYSTEM VALUE"
+                f" SELECT -1, {', '.join(line.payload)} FROM generate_series(1::bigint, 1) AS g"
+            )
+            soon(stage, line, [-1])
     stage.idle()
 
 

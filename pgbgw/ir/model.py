@@ -158,27 +158,58 @@ class PayloadColumnIR:
 
 @dataclass(frozen=True, slots=True)
 class QueueIR:
-    """A queue: quoted names with schema, and the statements that move its jobs; ``relation`` is its table unquoted."""
+    """A queue: quoted names with schema, and the statements that move its jobs; ``relation`` and
+    ``sequence_relation`` are its table and its sequence unquoted and without schema.
+
+    ``columns`` are those of the payload, and the key of the job where ``keys``, the table of these, is given.
+    """
 
     name: str
     number: int
     variable: str
     table: str
     relation: str
+    sequence_relation: str
     later: str
     failed: str
+    suspects: str
+    keys: str | None
     sequence: str
     later_index: str
     view: str
     trigger: str
+    update_trigger: str
+    later_trigger: str
+    payload: tuple[PayloadColumnIR, ...]
     columns: tuple[PayloadColumnIR, ...]
     retries: int
+    crashes: int
     backoff_us: int
     backoff_limit_us: int
     wake: FunctionIR
+    wake_later: FunctionIR
+    enqueue: str
+    enqueue_at: str
+    retry_failed: str
+    cancel: str
+    purge: str
+    enqueue_sql: str
+    enqueue_at_sql: str
+    retry_sql: str
+    cancel_sql: str
+    purge_sql: str
+    producers: tuple[str, ...]
+    operators: tuple[str, ...]
     claim: SqlLines
-    promote: SqlLines
+    claim_due: SqlLines
     next_due: SqlLines
+    put_back: SqlLines
+    pick_suspect: SqlLines
+    claim_suspect: SqlLines
+    note_suspect: SqlLines
+    clear_suspect: SqlLines
+    clear_suspects: SqlLines
+    release_keys: SqlLines
     retry: SqlLines
     give_up: SqlLines
     origin: Origin
@@ -210,11 +241,12 @@ class StatementIR:
 
 @dataclass(frozen=True, slots=True)
 class CallIR:
-    """A function called by its address."""
+    """A function called by its address; with ``batch`` it gets arrays of the columns of all jobs of a batch."""
 
     function: tuple[str, ...]
     parameters: tuple[ParameterIR, ...]
     origin: Origin
+    batch: bool = False
 
 
 RunIR: TypeAlias = StatementIR | CallIR
@@ -257,6 +289,8 @@ class QueueBody:
     run: RunIR
     batch: AmountIR
     every: DelayIR
+    batch_time: DelayIR
+    synchronous_commit: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,7 @@ def _worker(module: ModuleIR, worker: WorkerIR) -> None:
     _require(worker.connected or isinstance(worker.body, CBody), f"connection of {worker.name}")
     if isinstance(worker.body, QueueBody):
         _require(worker.body.queue in module.queues, f"queue of {worker.name}")
-        columns = len(worker.body.queue.columns) + 3
+        columns = len(worker.body.queue.columns) + 4
         for parameter in worker.body.run.parameters:
             _require(parameter.kind != "column" or parameter.index < columns, f"parameters of {worker.name}")
     fields = {(state.member, field) for state in module.shared for field in state.fields}
@@ -63,6 +63,7 @@ def _functions(module: ModuleIR) -> list[FunctionIR]:
     launches = [worker.launch for worker in module.workers if worker.launch is not None]
     return [
         *(queue.wake for queue in module.queues),
+        *(queue.wake_later for queue in module.queues),
         *(state.function for state in module.shared),
         *launches,
         module.processes,

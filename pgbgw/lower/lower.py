@@ -9,14 +9,19 @@ from pgbgw.declare.derived import (
     announce,
     copies,
     processes,
+    queue_functions,
     queue_indexes,
+    queue_keys,
+    queue_later_trigger,
     queue_sequence,
+    queue_suspects,
     queue_tables,
     queue_trigger,
+    queue_update_trigger,
 )
 from pgbgw.declare.durations import Duration
 from pgbgw.declare.extension import Extension
-from pgbgw.declare.queues import Queue
+from pgbgw.declare.queues import JOB_COLUMNS, Queue
 from pgbgw.declare.settings import (
     BoolSetting,
     EnumSetting,
@@ -199,27 +204,60 @@ class _Lowering:
     def queue(self, queue: Queue[Any], number: int) -> QueueIR:
         tables = queue_tables(queue)
         table, later, failed = (self.qualified(name) for name in tables)
-        payload = [quote_ident(column.name) for column in queue.columns]
+        functions = queue_functions(queue)
+        suspects = self.qualified(queue_suspects(queue))
+        declared = tuple(PayloadColumnIR(quote_ident(c.name), c.type.sql, c.nullable) for c in queue.columns)
+        columns = (*declared, *((PayloadColumnIR("unique_key", "text", True),) if queue.unique else ()))
+        keys = self.qualified(queue_keys(queue)) if queue.unique else None
+        given = [column.name for column in declared]
+        payload = [column.name for column in columns]
         return QueueIR(
             name=queue.name,
             number=number,
             variable=self.names.queue(queue.name),
             table=table,
             relation=tables.now,
+            sequence_relation=queue_sequence(queue),
             later=later,
             failed=failed,
+            suspects=suspects,
+            keys=keys,
             sequence=self.qualified(queue_sequence(queue)),
-            later_index=quote_ident(queue_indexes(queue).later_run_at),
+            later_index=quote_ident(queue_indexes(queue).later_due),
             view=self.qualified(queue.view),
             trigger=quote_ident(queue_trigger(queue)),
-            columns=tuple(PayloadColumnIR(quote_ident(c.name), c.type.sql, c.nullable) for c in queue.columns),
+            update_trigger=quote_ident(queue_update_trigger(queue)),
+            later_trigger=quote_ident(queue_later_trigger(queue)),
+            payload=declared,
+            columns=columns,
             retries=queue.retries,
+            crashes=queue.crashes,
             backoff_us=queue.backoff.us,
             backoff_limit_us=queue.backoff_limit.us,
             wake=self.function(queue_trigger(queue), self.names.wake(queue.name)),
+            wake_later=self.function(queue_later_trigger(queue), self.names.wake_later(queue.name)),
+            enqueue=self.qualified(functions.enqueue),
+            enqueue_at=self.qualified(functions.enqueue_at),
+            retry_failed=self.qualified(functions.retry),
+            cancel=self.qualified(functions.cancel),
+            purge=self.qualified(functions.purge),
+            enqueue_sql=queries.enqueue(table, keys, given),
+            enqueue_at_sql=queries.enqueue_at(later, keys, self.qualified(queue_sequence(queue)), given),
+            retry_sql=queries.retry_failed(later, failed, self.qualified(queue_sequence(queue)), payload),
+            cancel_sql=queries.cancel(table, later, keys),
+            purge_sql=queries.purge(failed, keys),
+            producers=tuple(map(quote_ident, queue.producers)),
+            operators=tuple(map(quote_ident, queue.operators)),
             claim=queries.claim(table, payload),
-            promote=queries.promote(table, later, self.qualified(queue_sequence(queue)), payload),
+            claim_due=queries.claim_due(later, payload),
             next_due=queries.next_due(later),
+            put_back=queries.put_back(table, self.qualified(queue_sequence(queue)), payload),
+            pick_suspect=queries.pick_suspect(table, later),
+            claim_suspect=queries.claim_suspect(table, later, payload),
+            note_suspect=queries.note_suspect(suspects),
+            clear_suspect=queries.clear_suspect(suspects),
+            clear_suspects=queries.clear_suspects(suspects),
+            release_keys=queries.release_keys(keys) if keys else (),
             retry=queries.retry(later, self.qualified(queue_sequence(queue)), payload),
             give_up=queries.give_up(failed, self.qualified(queue_sequence(queue)), payload),
             origin=queue.origin,
@@ -266,12 +304,15 @@ class _Lowering:
         settings = {setting.name: self.settings[id(setting)] for setting in self.extension.settings}
         match worker:
             case QueueWorker():
-                columns = ("id", *(column.name for column in worker.queue.columns), "attempt", "created_at")
+                key = ("unique_key",) if worker.queue.unique else ()
+                columns = ("id", *(column.name for column in worker.queue.columns), *key, *JOB_COLUMNS[1:])
                 return QueueBody(
                     queue=self.queues[id(worker.queue)],
                     run=lower_run(worker.run, settings, columns=columns),
                     batch=self.amount(worker.batch),
                     every=self.delay(worker.every),
+                    batch_time=self.delay(worker.batch_time),
+                    synchronous_commit=worker.synchronous_commit,
                 )
             case IntervalWorker():
                 run = lower_run(worker.run, settings, top_level=not worker.transaction)

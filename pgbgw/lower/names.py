@@ -22,13 +22,23 @@ _SYMBOLS = (
     "sleep", "begin_plain", "succeeded", "recover", "last_error", "describe_round", "set_text",
     # session
     "override_settings", "begin", "restored_copy", "commit", "check_constraints", "reset_session",
-    "find_function", "run_top_level",
+    "find_function", "forget_function", "run_top_level",
     # the server log
     "limit_log", "may_report", "tell_left_out",
     # launches
     "launch", "pack_text", "unpack_text",
-    # queues
-    "promote", "forget_due", "until_due", "claim", "run_jobs", "settle", "report_failures",
+    # where queue workers stand
+    "init_lanes", "enter_lane", "my_lane", "lower_marks", "lower_lane", "lane_lowered", "note_claimed", "note_look",
+    "release_claims", "keep_claims", "until_due", "take_stripe", "extend_stripe", "note_end", "plan_sweep",
+    "begin_sweep", "end_sweep", "postpone_sweep",
+    # after a crash
+    "has_crashed", "enter_careful", "take_care", "claim_noted", "clear_note", "clear_old_notes", "end_care", "end_turn",
+    # claims
+    "claim", "way_reason", "add_job", "open_scan", "close_scan", "renew_snapshot", "claim_priority", "claim_locked",
+    "locked_until", "give_up_locked", "sweep",
+    # jobs
+    "note_jobs", "queue_last_id", "claim_suspect", "batch_limit", "execute", "run_jobs", "job_array",
+    "give_up_crashing", "settle", "report_failures",
 )  # fmt: skip
 
 # The server has a dsm_attach() and a shm_mq_attach().
@@ -38,7 +48,9 @@ _LONGER = {"attach": "attach_worker"}
 # PlanState: no type of its headers has one of these endings, so that an extension may be called background or plan.
 _TYPES = {
     "shared": "Shared", "slot": "ProcessSlot", "state": "ProcessState", "launch": "Launch", "worker": "WorkerSpec",
-    "queue": "Queue", "job": "Job", "batch": "JobBatch", "prepare": "PrepareJobs", "run_job": "RunJob",
+    "queue": "Queue", "job": "Job", "batch": "JobBatch", "handler": "JobHandler", "lane": "QueueLane",
+    "way": "ClaimWay", "care": "RoundCare", "stripe": "LaneStripe", "locked": "LockedJob", "scan": "ClaimScan",
+    "suspicion": "QueueSuspicion",
     "obstacle": "Obstacle", "tally": "LogTally",
 }  # fmt: skip
 
@@ -47,6 +59,14 @@ _STATES = ("stopped", "idle", "working", "paused", "restored", "dormant", "backi
 
 # Constants of the enum of what keeps a round from beginning.
 _OBSTACLES = ("no_obstacle", "missing", "other_version", "restored_copy")
+
+
+# Constants of the enum of the ways that claims go.
+_WAYS = ("direct", "altered", "inherited", "triggered", "secured", "cached", "forbidden")
+
+
+# Constants of the enum of what a round may do after a crash.
+_CARES = ("none", "wait", "again", "one")
 
 
 class Names:
@@ -61,7 +81,13 @@ class Names:
         self.macros: Mapping[str, str] = MappingProxyType(
             {state: f"{extension}_state_{state}".upper() for state in _STATES}
             | {obstacle: f"{extension}_{obstacle}".upper() for obstacle in _OBSTACLES}
-            | {"header": f"{extension}_module_h".upper(), "wait_event": f"{self._camel}Main"}
+            | {way: f"{extension}_claim_{way}".upper() for way in _WAYS}
+            | {f"care_{care}": f"{extension}_care_{care}".upper() for care in _CARES}
+            | {
+                "header": f"{extension}_module_h".upper(),
+                "claim_header": f"{extension}_claim_h".upper(),
+                "wait_event": f"{self._camel}Main",
+            }
         )
         self._types = {name.lower() for name in self.types.values()}
 
@@ -80,6 +106,10 @@ class Names:
     def wake(self, queue: str) -> str:
         """The trigger function of a queue."""
         return self._symbol(f"{queue}_wake", "trigger")
+
+    def wake_later(self, queue: str) -> str:
+        """The trigger function of a queue's jobs that wait."""
+        return self._symbol(f"{queue}_later_wake", "trigger")
 
     def stats(self, state: str) -> str:
         """The SQL function that shows a shared state."""
@@ -122,7 +152,10 @@ class Names:
 
     def state(self, name: str) -> str:
         """The member of the shared struct that holds a declared state."""
-        return _member(name, {"lock", "slots", "nslots", "holds", "shutdown_requested"})
+        return _member(
+            name,
+            {"lock", "slots", "nslots", "lanes", "careful_pid", "suspicions", "life", "holds", "shutdown_requested"},
+        )
 
     def argument(self, name: str) -> str:
         """The member of a launch that holds an argument."""

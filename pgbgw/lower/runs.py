@@ -50,7 +50,7 @@ def lower_run(
 
     match run:
         case Call():
-            return CallIR(run.function, tuple(map(parameter, run.arguments)), run.origin)
+            return CallIR(run.function, tuple(map(parameter, run.arguments)), run.origin, run.batch)
         case Sql(parsed=parsed) if parsed is not None:
             names = tuple(parameter(used.name) for used in parsed.parameters)
             return StatementIR(parsed.sql, names, parsed.read_only, top_level, run.origin)

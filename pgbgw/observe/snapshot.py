@@ -19,6 +19,8 @@ class Process:
     """A process that a worker may have; ``pid`` and ``database`` are None while it does not run.
 
     ``state`` is "stopped", "idle", "working", "paused", "dormant" or "backing off"; ``since`` is None before the first.
+    ``claims`` is how a queue worker takes jobs: "direct", or why it has to do so by a statement, which is slower; None
+    before it has looked, and for other workers. The other two count how often its processes have looked either way.
     """
 
     worker: str
@@ -29,6 +31,9 @@ class Process:
     state: str
     since: datetime | None
     failures: int
+    claims: str | None = None
+    direct_claims: int | None = None
+    portable_claims: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +119,7 @@ def processes(connection: psycopg.Connection[Any], subject: Subject) -> tuple[Pr
         psycopg.errors.ObjectNotInPrerequisiteState: the library is not preloaded.
         psycopg.errors.UndefinedFunction: the extension is not in this database.
     """
-    columns = "worker, title, process, pid, database, state, since, failures"
+    columns = "worker, title, process, pid, database, state, since, failures, claims, direct_claims, portable_claims"
     rows = connection.execute(f"SELECT {columns} FROM {subject.processes}()".encode())
     return tuple(Process(*row) for row in rows)
 

@@ -83,7 +83,8 @@ _LIFE_CYCLE = (
 _ITEMS = (
     Mutant(
         "timeout_not_armed", (17,), "The timeout of a job is never armed.",
-        "queue.c.in", "\tif (timeout > 0)\n\t\tenable_timeout_after(STATEMENT_TIMEOUT, timeout);\n\told_context",
+        "queue.c.in",
+        "\tif (handler->timeout > 0)\n\t\tenable_timeout_after(STATEMENT_TIMEOUT, handler->timeout);\n\told_context",
         "\told_context", ("resource.*",), declaration="kinds",
     ),
     Mutant(
@@ -105,18 +106,17 @@ _ITEMS = (
     Mutant(
         "jobs_counted_by_spi", (19,), "The loop over a batch ends where SPI_processed says.",
         "queue.c.in",
-        "\t\tfor (int i = 0; i < batch->njobs; i++)\n\t\t{\n\t\t\tcurrent = i;",
-        "\t\tfor (int i = 0; i < (int) SPI_processed; i++)\n\t\t{\n\t\t\tcurrent = i;", ("item.nested",),
+        "\t\tfor (int i = 0; i < batch->njobs; i += step)", "\t\tfor (int i = 0; i < (int) SPI_processed; i += step)",
+        ("item.nested",),
         declaration="kinds",
     ),
     Mutant(
-        "values_not_copied", (19,), "The values of a job point into the result of the claim, which is freed.",
-        "queue.c.in",
-        "PointerGetDatum(PG_DETOAST_DATUM_COPY(job->values[column]))", "job->values[column]", ("item.null",),
+        "values_not_copied", (19,), "The values of a job point into the page that they were read from.",
+        "claim.c.in", "datumCopy(values[column], false, attribute->attlen)", "values[column]", ("item.null",),
     ),
     Mutant(
         "null_not_tested", (21,), "A NULL is dereferenced when the values of a job are copied.",
-        "queue.c.in", "\t\t\tif (job->nulls[column])\n\t\t\t\tcontinue;\n", "", ("item.null",),
+        "claim.c.in", "if (nulls[column] || attribute->attbyval)", "if (attribute->attbyval)", ("item.null",),
     ),
     Mutant(
         "null_told_as_value", (21,), "A handler is told that a NULL argument is a value.",
@@ -124,8 +124,9 @@ _ITEMS = (
     ),
     Mutant(
         "batch_lost_with_its_item", (22,), "After an error the other jobs of a batch are not run again.",
-        "queue.c.in", "\tif (run_together(batch, run_job, timeout))\n\t\treturn;\n",
-        "\t(void) run_together(batch, run_job, timeout);\n\tif (batch->nfailed > 0)\n\t\treturn;\n", ("item.error",),
+        "queue.c.in", "\tif (!run_together(batch, handler))\n",
+        "\tif (!run_together(batch, handler) && batch->nfailed == 0)\n",
+        ("item.error",),
     ),
     Mutant(
         "constraints_at_commit", (22,), "Deferred constraints are left to the commit of the whole batch.",
@@ -138,7 +139,7 @@ _ITEMS = (
     ),
     Mutant(
         "one_attempt_too_few", (22,), "A job is given up one attempt before the declaration says.",
-        "queue.c.in", "if (attempt <= queue->retries)", "if (attempt < queue->retries)", ("item.error",), times=2,
+        "queue.c.in", "attempt <= queue->retries", "attempt < queue->retries", ("item.error",),
     ),
     Mutant(
         "one_batch_a_wake_up", (23,), "A worker goes to sleep after one batch, however many jobs are left.",
@@ -277,6 +278,33 @@ _SESSION = tuple(
     )
 )  # fmt: skip
 
+_CLAIMS = (
+    Mutant(
+        "marks_not_lowered", (44,), "A commit wakes the workers, and does not tell them where its jobs begin.",
+        "lane.c.in", "@{sym.lower_lane}(lane, -1, after);", "@{sym.lower_lane}(lane, -1, PG_INT64_MAX);", ("claim.*",),
+    ),
+    Mutant(
+        "told_after_the_fact", (44,), "What is noted as the last id before jobs are put there is read after that.",
+        "extension.sql.in", "BEFORE INSERT ON @{raw(queue.table)}", "AFTER INSERT ON @{raw(queue.table)}",
+        ("enqueue.*", "claim.*"),
+    ),
+    Mutant(
+        "locked_jobs_forgotten", (44,), "Jobs that were locked when a worker came by are not looked at again.",
+        "direct.c.in", "\t\t\tremember_locked(priority, row_id(scan));\n", "\t\t\t(void) priority;\n", ("claim.*",),
+    ),
+    Mutant(
+        "changes_not_told", (44,), "A job that was changed behind the mark is not told of.",
+        "extension.sql.in",
+        "CREATE TRIGGER @{raw(queue.update_trigger)} AFTER UPDATE ON @{raw(queue.table)}\n    FOR EACH ROW",
+        "CREATE TRIGGER @{raw(queue.update_trigger)} AFTER TRUNCATE ON @{raw(queue.table)}\n    FOR EACH STATEMENT",
+        ("claim.*",),
+    ),
+    Mutant(
+        "claims_not_released", (22,), "The mark stays behind jobs whose batch was undone.",
+        "lane.c.in", "\t\tif (taken[priority] != PG_INT64_MAX)\n", "\t\tif (false)\n", ("claim.*",),
+    ),
+)  # fmt: skip
+
 MUTANTS: tuple[Mutant, ...] = (
-    *_REGISTRATION, *_LIFE_CYCLE, *_ITEMS, *_ERRORS, *_SHARED, *_DATABASES, *_QUEUE, *_SESSION,
+    *_REGISTRATION, *_LIFE_CYCLE, *_ITEMS, *_ERRORS, *_SHARED, *_DATABASES, *_QUEUE, *_CLAIMS, *_SESSION,
 )  # fmt: skip

@@ -64,7 +64,15 @@ def test_scripts(case: str, spot: Spot) -> None:
 def statements(queue: QueueIR) -> str:
     """What a worker runs by itself, one statement after the other."""
     return ";\n".join(
-        "\n".join(lines) for lines in (queue.claim, queue.promote, queue.next_due, queue.retry, queue.give_up)
+        "\n".join(lines)
+        for lines in (
+            queue.claim,
+            queue.claim_due,
+            queue.next_due,
+            queue.put_back,
+            queue.retry,
+            queue.give_up,
+        )
     )
 
 

@@ -55,7 +55,7 @@ ORIGINALS = (
 )  # fmt: skip
 
 # Words of C comments and of PostgreSQL that these happen to be as well.
-GENERAL = {"payload": re.compile(r"id, the payload, attempt|payload column"), "enabled": re.compile(r"pg_\w*enabled")}
+GENERAL = {"payload": re.compile(r"id, the payload, priority|payload column"), "enabled": re.compile(r"pg_\w*enabled")}
 
 
 def renamed(text: str) -> str:

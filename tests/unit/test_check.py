@@ -106,6 +106,7 @@ def test_the_first_scenario_is_sound() -> None:
         lambda it: it.shop.queue("post", Mail, view="post"),
         lambda it: it.task(function="resume"),
         lambda it: it.task(function="mail_wake"),
+        lambda it: it.task(function="mail_later_wake"),
         lambda it: it.task(function="shop_announce"),
         lambda it: it.task(function="workers"),
         lambda it: it.shop.shutdown(request="get_mail_stats"),

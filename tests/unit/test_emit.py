@@ -48,6 +48,11 @@ def test_files_follow_what_is_declared() -> None:
     more = [
         "database.c",
         "statement.c",
+        "claim.h",
+        "lane.c",
+        "claim.c",
+        "careful.c",
+        "direct.c",
         "queue.c",
         "backoff.h",
         "launch.c",

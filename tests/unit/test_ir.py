@@ -112,7 +112,7 @@ BROKEN: dict[str, tuple[Callable[[Any], ModuleIR], str]] = {
     "a column too far": (
         lambda m: _worker(
             m, 0, body=replace(m.workers[0].body, run=replace(
-                m.workers[0].body.run, parameters=(replace(m.workers[0].body.run.parameters[0], index=4),)
+                m.workers[0].body.run, parameters=(replace(m.workers[0].body.run.parameters[0], index=5),)
             )),
         ),
         "parameters of deliver",

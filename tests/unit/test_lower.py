@@ -114,8 +114,9 @@ def test_the_statements_of_a_queue_are_statements(table: str) -> None:
     payload = ["a", '"B c"']
     texts = [
         queries.claim(table, payload),
-        queries.promote(table, table, table, payload),
+        queries.claim_due(table, payload),
         queries.next_due(table),
+        queries.put_back(table, table, payload),
         queries.retry(table, table, payload),
         queries.give_up(table, table, payload),
     ]
@@ -123,8 +124,8 @@ def test_the_statements_of_a_queue_are_statements(table: str) -> None:
         assert len(parser.split(" ".join(lines))) == 1
     assert "SKIP LOCKED" in " ".join(texts[0])
     numbers = [sorted({int(found) for found in re.findall(r"\$(\d+)", " ".join(lines))}) for lines in texts]
-    # id, payload, attempt, created_at, then run_at, error and SQLSTATE; without run_at where it is given up
-    assert numbers == [[1], [1], [], list(range(1, 9)), list(range(1, 8))]
+    # id, payload, priority, attempt, created_at, then run_at, error, SQLSTATE and context; a job given up has no run_at
+    assert numbers == [[1, 2], [1, 2, 3], [1], *(list(range(1, last)) for last in (7, 11, 10))]
 
 
 def test_claimed_columns_stand_where_parameters_look_for_them(shop: Any) -> None:

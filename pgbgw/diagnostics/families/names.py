@@ -138,8 +138,8 @@ ROWS = (
         "BGW109",
         "name made from a declared name is too long",
         """
-        Names such as mail_later_run_at_idx are made from the table's name, and must fit in PostgreSQL's 63 bytes too.
-        A longer one would be cut without an error, and could then meet another one.
+        Names such as mail_later_run_at_idx are made from the table's name, and must fit in PostgreSQL's 63
+        bytes too. A longer one would be cut without an error, and could then meet another one.
         """,
         wrong="""
         shop.queue("mails_that_wait_for_the_nightly_run_of_delivery", Mail)

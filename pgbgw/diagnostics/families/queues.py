@@ -116,4 +116,64 @@ ROWS = (
         shop.queue_worker("order", orders, run=call("public.order", "number"))
         """,
     ),
+    error(
+        "BGW507",
+        "producers or operators of a queue are no names of roles",
+        """
+        CREATE EXTENSION grants EXECUTE on the queue's functions to these roles. Give one name, or several in a tuple;
+        the roles have to exist by then.
+        """,
+        wrong="""
+        class Order(Payload):
+            number: int
+
+        orders = shop.queue("orders", Order, producers=5)
+        """,
+        right="""
+        class Order(Payload):
+            number: int
+
+        orders = shop.queue("orders", Order, producers=("web", "import"), operators="support")
+        """,
+    ),
+    error(
+        "BGW508",
+        "number of crashes is out of range",
+        """
+        A job that crashes the server is given up after so many crashes, 2 to 32766. The first one blames nobody: a
+        whole batch was in hand. After it jobs are run one by one, each noted before.
+        """,
+        wrong="""
+        class Order(Payload):
+            number: int
+
+        orders = shop.queue("orders", Order, crashes=1)
+        """,
+        right="""
+        class Order(Payload):
+            number: int
+
+        orders = shop.queue("orders", Order, crashes=2)
+        """,
+    ),
+    error(
+        "BGW509",
+        "unique of a queue is not True or False",
+        """
+        With unique=True a job may be given a key when it is put in, by the function to enqueue: text, of which there is
+        one job at a time. It is no name of a column.
+        """,
+        wrong="""
+        class Order(Payload):
+            number: int
+
+        orders = shop.queue("orders", Order, unique="number")
+        """,
+        right="""
+        class Order(Payload):
+            number: int
+
+        orders = shop.queue("orders", Order, unique=True)
+        """,
+    ),
 )

@@ -13,6 +13,7 @@ from pgbgw.faults.checks import resources
 from pgbgw.faults.checks import slots
 from pgbgw.faults.checks import launches
 from pgbgw.faults.checks import enqueueing
+from pgbgw.faults.checks import claims
 from pgbgw.faults.checks import producers
 from pgbgw.faults.checks import endurance
 from pgbgw.faults.checks import copies
@@ -20,6 +21,7 @@ from pgbgw.faults.checks import security
 from pgbgw.faults.checks import injection
 
 __all__ = [
+    "claims",
     "copies",
     "crashes",
     "databases",

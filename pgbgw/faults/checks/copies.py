@@ -25,8 +25,10 @@ _FUNCTIONS = """
     SELECT p.oid::regproc::text, array_to_string(array_agg('NULL::' || format_type(t.type, NULL) ORDER BY t.n), ', ')
     FROM pg_depend AS d
     JOIN pg_proc AS p ON p.oid = d.objid
+    JOIN pg_language AS l ON l.oid = p.prolang
     LEFT JOIN LATERAL unnest(p.proargtypes::oid[]) WITH ORDINALITY AS t (type, n) ON true
     WHERE d.classid = 'pg_proc'::regclass AND d.deptype = 'e' AND p.prorettype <> 'trigger'::regtype
+        AND l.lanname = 'c'
         AND d.refobjid = (SELECT oid FROM pg_extension WHERE extname = %s)
     GROUP BY p.oid ORDER BY 1
 """
@@ -34,7 +36,7 @@ _FUNCTIONS = """
 
 @check(
     "copy.not_preloaded",
-    "the library is not in shared_preload_libraries, and every function is called",
+    "the library is not in shared_preload_libraries, and every function in C is called",
     "Each raises a clean error with the line to add to postgresql.conf; jobs that are enqueued meanwhile are kept.",
     rules=(3, 31),
 )

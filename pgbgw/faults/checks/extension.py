@@ -49,7 +49,8 @@ def _watched(stage: Stage) -> Iterator[Callable[[], list[Process]]]:
     library, symbol = stage.rows(source, [stage.module.processes.name])[0]
     stage.rows(
         f"CREATE FUNCTION {function}(OUT worker text, OUT title text, OUT process integer, OUT pid integer,"
-        " OUT database text, OUT state text, OUT since timestamptz, OUT failures integer) RETURNS SETOF record"
+        " OUT database text, OUT state text, OUT since timestamptz, OUT failures integer,"
+        " OUT claims text, OUT direct_claims bigint, OUT portable_claims bigint) RETURNS SETOF record"
         f" AS {quote_literal(library)}, {quote_literal(symbol)} LANGUAGE C"
     )
     subject = replace(stage.subject, processes=function)

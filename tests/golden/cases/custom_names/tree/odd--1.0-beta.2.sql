@@ -5,52 +5,71 @@
 
 -- queue jobs: jobs that may run now
 CREATE TABLE "The ""Schema"""."Jobs; DROP TABLE x --" (
-    id pg_catalog.int8 GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    id pg_catalog.int8 GENERATED ALWAYS AS IDENTITY,
     short text NOT NULL,
     over bigint,
+    priority pg_catalog.int2 NOT NULL DEFAULT 5
+        CHECK (priority OPERATOR(pg_catalog.>=) 0 AND priority OPERATOR(pg_catalog.<=) 9),
     attempt pg_catalog.int4 NOT NULL DEFAULT 0,
-    created_at pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.now()
+    created_at pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    PRIMARY KEY (priority, id)
 ) USING heap;
 
--- jobs that wait for their next attempt
+-- jobs that wait for their time, or for their next attempt
 CREATE TABLE "The ""Schema"""."Jobs; DROP TABLE x --_later" (
     id pg_catalog.int8 PRIMARY KEY,
     short text NOT NULL,
     over bigint,
-    attempt pg_catalog.int4 NOT NULL,
-    created_at pg_catalog.timestamptz NOT NULL,
+    priority pg_catalog.int2 NOT NULL DEFAULT 5
+        CHECK (priority OPERATOR(pg_catalog.>=) 0 AND priority OPERATOR(pg_catalog.<=) 9),
+    attempt pg_catalog.int4 NOT NULL DEFAULT 0,
+    created_at pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.now(),
     run_at pg_catalog.timestamptz NOT NULL,
     error pg_catalog.text,
-    sqlstate pg_catalog.text
+    sqlstate pg_catalog.text,
+    context pg_catalog.text
 ) USING heap;
-CREATE INDEX "Jobs; DROP TABLE x --_later_run_at_idx" ON "The ""Schema"""."Jobs; DROP TABLE x --_later" (run_at);
+CREATE INDEX "Jobs; DROP TABLE x --_later_run_at_idx" ON "The ""Schema"""."Jobs; DROP TABLE x --_later" (priority, run_at);
 
 -- jobs that were given up
 CREATE TABLE "The ""Schema"""."Jobs; DROP TABLE x --_failed" (
     id pg_catalog.int8 PRIMARY KEY,
     short text NOT NULL,
     over bigint,
+    priority pg_catalog.int2 NOT NULL DEFAULT 5,
     attempts pg_catalog.int4 NOT NULL,
     created_at pg_catalog.timestamptz NOT NULL,
     failed_at pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
     error pg_catalog.text,
-    sqlstate pg_catalog.text
+    sqlstate pg_catalog.text,
+    context pg_catalog.text
 ) USING heap;
 
+-- after a crash: jobs that are run alone, and how often they were
+CREATE TABLE "The ""Schema"""."Jobs; DROP TABLE x --_suspects" (
+    id pg_catalog.int8 PRIMARY KEY,
+    crashes pg_catalog.int4 NOT NULL DEFAULT 1,
+    -- which life of the server it was noted in last
+    life pg_catalog.timestamptz NOT NULL
+) USING heap;
+COMMENT ON TABLE "The ""Schema"""."Jobs; DROP TABLE x --_suspects" IS 'Jobs that are run alone after a crash, to see whether they cause it.';
+
 CREATE VIEW "The ""Schema""".U&"The \0040extschema@ jobs?" AS
-    SELECT id, short, over, 'ready'::pg_catalog.text AS status, attempt AS attempts,
+    SELECT id, short, over, 'ready'::pg_catalog.text AS status, priority, attempt AS attempts,
         created_at, NULL::pg_catalog.timestamptz AS run_at, NULL::pg_catalog.timestamptz AS failed_at,
-        NULL::pg_catalog.text AS error, NULL::pg_catalog.text AS sqlstate
+        NULL::pg_catalog.text AS error, NULL::pg_catalog.text AS sqlstate, NULL::pg_catalog.text AS context
     FROM "The ""Schema"""."Jobs; DROP TABLE x --"
     UNION ALL
-    SELECT id, short, over, 'later', attempt, created_at, run_at, NULL, error, sqlstate
+    SELECT id, short, over, 'later', priority, attempt, created_at, run_at, NULL, error, sqlstate,
+        context
     FROM "The ""Schema"""."Jobs; DROP TABLE x --_later"
     UNION ALL
-    SELECT id, short, over, 'failed', attempts, created_at, NULL, failed_at, error, sqlstate
+    SELECT id, short, over, 'failed', priority, attempts, created_at, NULL, failed_at, error,
+        sqlstate, context
     FROM "The ""Schema"""."Jobs; DROP TABLE x --_failed";
 
 COMMENT ON TABLE "The ""Schema"""."Jobs; DROP TABLE x --" IS 'Jobs that may run now; INSERT or COPY enqueues.';
-COMMENT ON TABLE "The ""Schema"""."Jobs; DROP TABLE x --_later" IS 'Jobs that wait until run_at for their next attempt.';
+COMMENT ON TABLE "The ""Schema"""."Jobs; DROP TABLE x --_later" IS 'Jobs that wait until run_at.';
 COMMENT ON TABLE "The ""Schema"""."Jobs; DROP TABLE x --_failed" IS 'Jobs that were given up after their last attempt.';
 COMMENT ON VIEW "The ""Schema""".U&"The \0040extschema@ jobs?" IS 'All jobs of the queue with their status: ready, later or failed.';
 
@@ -60,13 +79,52 @@ SELECT pg_catalog.pg_extension_config_dump('"The ""Schema"""."Jobs; DROP TABLE x
 SELECT pg_catalog.pg_extension_config_dump('"The ""Schema"""."Jobs; DROP TABLE x --_later"', '');
 SELECT pg_catalog.pg_extension_config_dump('"The ""Schema"""."Jobs; DROP TABLE x --_failed"', '');
 
+-- tell the workers at commit; also where replication has switched triggers off
 CREATE FUNCTION "The ""Schema"""."Jobs; DROP TABLE x --_wake"() RETURNS trigger
     AS 'MODULE_PATHNAME', 'odd_jobs_wake' LANGUAGE C;
-REVOKE ALL ON FUNCTION "The ""Schema"""."Jobs; DROP TABLE x --_wake"() FROM PUBLIC;
-CREATE TRIGGER "Jobs; DROP TABLE x --_wake" AFTER INSERT ON "The ""Schema"""."Jobs; DROP TABLE x --"
+CREATE FUNCTION "The ""Schema"""."Jobs; DROP TABLE x --_later_wake"() RETURNS trigger
+    AS 'MODULE_PATHNAME', 'odd_jobs_later_wake' LANGUAGE C;
+REVOKE ALL ON FUNCTION "The ""Schema"""."Jobs; DROP TABLE x --_wake"(), "The ""Schema"""."Jobs; DROP TABLE x --_later_wake"() FROM PUBLIC;
+CREATE TRIGGER "Jobs; DROP TABLE x --_wake" BEFORE INSERT ON "The ""Schema"""."Jobs; DROP TABLE x --"
     FOR EACH STATEMENT EXECUTE FUNCTION "The ""Schema"""."Jobs; DROP TABLE x --_wake"();
--- also where replication has switched triggers off
+CREATE TRIGGER "Jobs; DROP TABLE x --_update_wake" AFTER UPDATE ON "The ""Schema"""."Jobs; DROP TABLE x --"
+    FOR EACH ROW EXECUTE FUNCTION "The ""Schema"""."Jobs; DROP TABLE x --_wake"();
+CREATE TRIGGER "Jobs; DROP TABLE x --_later_wake" BEFORE INSERT OR UPDATE ON "The ""Schema"""."Jobs; DROP TABLE x --_later"
+    FOR EACH STATEMENT EXECUTE FUNCTION "The ""Schema"""."Jobs; DROP TABLE x --_later_wake"();
 ALTER TABLE "The ""Schema"""."Jobs; DROP TABLE x --" ENABLE ALWAYS TRIGGER "Jobs; DROP TABLE x --_wake";
+ALTER TABLE "The ""Schema"""."Jobs; DROP TABLE x --" ENABLE ALWAYS TRIGGER "Jobs; DROP TABLE x --_update_wake";
+ALTER TABLE "The ""Schema"""."Jobs; DROP TABLE x --_later" ENABLE ALWAYS TRIGGER "Jobs; DROP TABLE x --_later_wake";
+
+-- functions with the owner's rights, for whoever is granted EXECUTE
+CREATE FUNCTION "The ""Schema"""."Jobs; DROP TABLE x --_enqueue"(
+    short text, over bigint, priority pg_catalog.int2 DEFAULT 5
+) RETURNS pg_catalog.int8
+    LANGUAGE sql SECURITY DEFINER SET search_path TO pg_catalog, pg_temp
+    AS 'INSERT INTO "The ""Schema"""."Jobs; DROP TABLE x --" (short, over, priority) VALUES ($1, $2, $3) RETURNING id';
+CREATE FUNCTION "The ""Schema"""."Jobs; DROP TABLE x --_enqueue_at"(
+    run_at pg_catalog.timestamptz, short text, over bigint, priority pg_catalog.int2 DEFAULT 5
+) RETURNS pg_catalog.int8
+    LANGUAGE sql SECURITY DEFINER SET search_path TO pg_catalog, pg_temp
+    AS 'INSERT INTO "The ""Schema"""."Jobs; DROP TABLE x --_later" (id, short, over, priority, run_at) VALUES (pg_catalog.nextval(''"The ""Schema"""."Jobs; DROP TABLE x --_id_seq"''), $2, $3, $4, GREATEST($1, pg_catalog.now())) RETURNING id';
+CREATE FUNCTION "The ""Schema"""."Jobs; DROP TABLE x --_retry"(ids pg_catalog.int8[] DEFAULT NULL) RETURNS pg_catalog.int8
+    LANGUAGE sql SECURITY DEFINER SET search_path TO pg_catalog, pg_temp
+    AS 'WITH again AS (DELETE FROM "The ""Schema"""."Jobs; DROP TABLE x --_failed" AS f WHERE $1 IS NULL OR f.id OPERATOR(pg_catalog.=) ANY ($1) RETURNING f.id, f.short, f.over, f.priority, f.created_at), moved AS (INSERT INTO "The ""Schema"""."Jobs; DROP TABLE x --_later" (id, short, over, priority, created_at, run_at) SELECT CASE WHEN EXISTS (SELECT FROM "The ""Schema"""."Jobs; DROP TABLE x --_later" AS t WHERE t.id OPERATOR(pg_catalog.=) again.id) THEN pg_catalog.nextval(''"The ""Schema"""."Jobs; DROP TABLE x --_id_seq"'') ELSE again.id END, again.short, again.over, again.priority, again.created_at, pg_catalog.now() FROM again RETURNING id), forward AS (UPDATE "The ""Schema"""."Jobs; DROP TABLE x --_later" AS l SET run_at = pg_catalog.now() WHERE l.id OPERATOR(pg_catalog.=) ANY ($1) AND l.run_at OPERATOR(pg_catalog.>) pg_catalog.now() RETURNING l.id) SELECT (SELECT pg_catalog.count(*) FROM moved) OPERATOR(pg_catalog.+) (SELECT pg_catalog.count(*) FROM forward)';
+CREATE FUNCTION "The ""Schema"""."Jobs; DROP TABLE x --_cancel"(id pg_catalog.int8) RETURNS pg_catalog.bool
+    LANGUAGE sql SECURITY DEFINER SET search_path TO pg_catalog, pg_temp
+    AS 'WITH ready AS (DELETE FROM "The ""Schema"""."Jobs; DROP TABLE x --" AS t WHERE t.ctid OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT c.ctid FROM "The ""Schema"""."Jobs; DROP TABLE x --" AS c WHERE c.priority OPERATOR(pg_catalog.=) ANY (''{0,1,2,3,4,5,6,7,8,9}''::pg_catalog.int2[]) AND c.id OPERATOR(pg_catalog.=) $1 FOR UPDATE SKIP LOCKED)) RETURNING t.id), waiting AS (DELETE FROM "The ""Schema"""."Jobs; DROP TABLE x --_later" AS t WHERE t.ctid OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT c.ctid FROM "The ""Schema"""."Jobs; DROP TABLE x --_later" AS c WHERE c.id OPERATOR(pg_catalog.=) $1 FOR UPDATE SKIP LOCKED)) RETURNING t.id) SELECT EXISTS (SELECT FROM ready) OR EXISTS (SELECT FROM waiting)';
+CREATE FUNCTION "The ""Schema"""."Jobs; DROP TABLE x --_purge"(older_than pg_catalog.interval DEFAULT '0') RETURNS pg_catalog.int8
+    LANGUAGE sql SECURITY DEFINER SET search_path TO pg_catalog, pg_temp
+    AS 'WITH gone AS (DELETE FROM "The ""Schema"""."Jobs; DROP TABLE x --_failed" AS f WHERE f.failed_at OPERATOR(pg_catalog.<=) (pg_catalog.now() OPERATOR(pg_catalog.-) $1) RETURNING f.id) SELECT pg_catalog.count(*) FROM gone';
+COMMENT ON FUNCTION "The ""Schema"""."Jobs; DROP TABLE x --_enqueue"(text, bigint, pg_catalog.int2) IS 'Puts a job into the queue; returns its id.';
+COMMENT ON FUNCTION "The ""Schema"""."Jobs; DROP TABLE x --_enqueue_at"(pg_catalog.timestamptz, text, bigint, pg_catalog.int2) IS 'Puts a job into the queue that waits until run_at; returns its id.';
+COMMENT ON FUNCTION "The ""Schema"""."Jobs; DROP TABLE x --_retry"(pg_catalog.int8[]) IS 'Has jobs run now that were given up (all, unless ids are given), and those of the ids that wait; returns how many.';
+COMMENT ON FUNCTION "The ""Schema"""."Jobs; DROP TABLE x --_cancel"(pg_catalog.int8) IS 'Removes a job, unless it is in hand; whether it was there.';
+COMMENT ON FUNCTION "The ""Schema"""."Jobs; DROP TABLE x --_purge"(pg_catalog.interval) IS 'Removes jobs that were given up, and that long ago; returns how many.';
+REVOKE ALL ON FUNCTION
+    "The ""Schema"""."Jobs; DROP TABLE x --_enqueue"(text, bigint, pg_catalog.int2),
+    "The ""Schema"""."Jobs; DROP TABLE x --_enqueue_at"(pg_catalog.timestamptz, text, bigint, pg_catalog.int2),
+    "The ""Schema"""."Jobs; DROP TABLE x --_retry"(pg_catalog.int8[]), "The ""Schema"""."Jobs; DROP TABLE x --_cancel"(pg_catalog.int8),
+    "The ""Schema"""."Jobs; DROP TABLE x --_purge"(pg_catalog.interval) FROM PUBLIC;
 
 -- shared state lock
 CREATE FUNCTION "The ""Schema"""."Get It"(
@@ -84,7 +142,8 @@ COMMENT ON COLUMN "The ""Schema"""."100% ""view"""."it's $1" IS E'A macro of C; 
 CREATE FUNCTION "The ""Schema""".odd_workers(
     OUT worker pg_catalog.text, OUT title pg_catalog.text, OUT process pg_catalog.int4, OUT pid pg_catalog.int4,
     OUT database pg_catalog.text, OUT state pg_catalog.text, OUT since pg_catalog.timestamptz,
-    OUT failures pg_catalog.int4
+    OUT failures pg_catalog.int4, OUT claims pg_catalog.text, OUT direct_claims pg_catalog.int8,
+    OUT portable_claims pg_catalog.int8
 ) RETURNS SETOF record
     AS 'MODULE_PATHNAME', 'odd_workers' LANGUAGE C VOLATILE STRICT;
 REVOKE ALL ON FUNCTION "The ""Schema""".odd_workers() FROM PUBLIC;

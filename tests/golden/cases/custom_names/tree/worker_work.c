@@ -15,6 +15,7 @@
 #include "nodes/value.h"
 #include "pgstat.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -38,11 +39,14 @@ odd_work_main(Datum main_arg)
 	sigjmp_buf	local_sigjmp_buf;
 
 	odd_attach_worker(&worker, "it's", NULL);
+	odd_enter_lane(0);
+	odd_enter_careful(&odd_jobs_queue, (int) Min((int64) 100 * 1, (int64) INT_MAX));
 
 	if (sigsetjmp(local_sigjmp_buf, 1) != 0)
 	{
 		odd_recover();
-		odd_forget_due();
+		odd_release_claims();
+		odd_end_turn(true);
 		if (odd_last_error() != NULL)
 			record(0, 0, 0, odd_last_error());
 	}
@@ -54,12 +58,12 @@ odd_work_main(Datum main_arg)
 		odd_interrupts();
 		while (odd_ready(true) && work())
 			odd_interrupts();
-		odd_sleep(odd_until_due(60000));
+		odd_sleep(odd_until_due(30000));
 	}
 }
 
-/* The function, looked up anew at each start: it may have been replaced. */
-static FmgrInfo handler;
+/* The function. */
+static FmgrInfo *function;
 
 static void
 prepare(OddJobBatch *batch)
@@ -67,20 +71,19 @@ prepare(OddJobBatch *batch)
 	List	   *name = list_make2(makeString(pstrdup("Sch")),
 								  makeString(pstrdup("Fun c")));
 	Oid			types[] = {
-		TupleDescAttr(batch->tupdesc, 1)->atttypid,
-		TupleDescAttr(batch->tupdesc, 2)->atttypid,
+		batch->types[1],
+		batch->types[2],
 	};
 
-	odd_find_function(&handler, name, lengthof(types), types,
-					  odd_loop_context);
+	odd_find_function(name, lengthof(types), types, &function);
 }
 
 static void
-run(OddJobBatch *batch, OddJob *job)
+run(OddJobBatch *batch, OddJob *job, int njobs)
 {
 	LOCAL_FCINFO(fcinfo, 2);
 
-	InitFunctionCallInfoData(*fcinfo, &handler, 2, InvalidOid, NULL, NULL);
+	InitFunctionCallInfoData(*fcinfo, function, 2, InvalidOid, NULL, NULL);
 	fcinfo->args[0].value = job->values[1];
 	fcinfo->args[0].isnull = job->nulls[1];
 	fcinfo->args[1].value = job->values[2];
@@ -88,7 +91,7 @@ run(OddJobBatch *batch, OddJob *job)
 
 	/* as in SQL, a strict function is not called with a NULL */
 	for (int i = 0; i < 2; i++)
-		if (handler.fn_strict && fcinfo->args[i].isnull)
+		if (function->fn_strict && fcinfo->args[i].isnull)
 			return;
 	(void) FunctionCallInvoke(fcinfo);
 }
@@ -100,21 +103,43 @@ run(OddJobBatch *batch, OddJob *job)
 static bool
 work(void)
 {
-	int			limit = 100;
+	OddJobHandler handler = {
+		.prepare = prepare,
+		.run = run,
+		.timeout = 0,
+		.batch_time = 1000,
+	};
+	int			limit = odd_batch_limit(100);
+	OddRoundCare care = odd_take_care(&worker, &odd_jobs_queue);
 	OddJobBatch *batch;
 
+	if (care == ODD_CARE_WAIT || care == ODD_CARE_AGAIN)
+		return care == ODD_CARE_AGAIN;
 	MemoryContextReset(odd_loop_context);
 	if (!odd_begin(&worker))
+	{
+		odd_end_turn(false);
 		return false;
-	odd_promote(&odd_jobs_queue);
-	batch = odd_claim(&odd_jobs_queue, limit);
+	}
+	if (care == ODD_CARE_ONE)
+	{
+		batch = odd_claim_noted(&odd_jobs_queue);
+		odd_clear_note(&odd_jobs_queue);
+	}
+	else
+	{
+		odd_clear_old_notes(&odd_jobs_queue);
+		batch = odd_claim(&odd_jobs_queue, limit, 30000);
+	}
 	if (batch->njobs > 0)
 	{
-		odd_run_jobs(batch, prepare, run, 0);
+		odd_run_jobs(batch, &handler);
 		odd_reset_session();
 		odd_settle(batch);
 	}
 	odd_commit();
+	odd_keep_claims();
+	odd_end_care(batch->queue, care, batch->njobs);
 
 	/* only what is committed is counted and told */
 	odd_succeeded();
@@ -122,10 +147,10 @@ work(void)
 	ereport(DEBUG1,
 			(errmsg_internal("worker \"%s\": %d done, %d failed",
 							 MyBgworkerEntry->bgw_name,
-							 batch->njobs - batch->nfailed, batch->nfailed)));
-	record(batch->njobs - batch->nfailed, batch->ngiven_up,
+							 batch->njobs - batch->nleft - batch->nfailed, batch->nfailed)));
+	record(batch->njobs - batch->nleft - batch->nfailed, batch->ngiven_up,
 		   batch->nfailed - batch->ngiven_up, NULL);
-	return batch->njobs >= limit;
+	return batch->njobs >= limit || batch->nleft > 0 || care == ODD_CARE_ONE;
 }
 
 /*

@@ -10,7 +10,8 @@ GRANT USAGE ON SCHEMA tasks TO pg_monitor;
 CREATE FUNCTION tasks.workers(
     OUT worker pg_catalog.text, OUT title pg_catalog.text, OUT process pg_catalog.int4, OUT pid pg_catalog.int4,
     OUT database pg_catalog.text, OUT state pg_catalog.text, OUT since pg_catalog.timestamptz,
-    OUT failures pg_catalog.int4
+    OUT failures pg_catalog.int4, OUT claims pg_catalog.text, OUT direct_claims pg_catalog.int8,
+    OUT portable_claims pg_catalog.int8
 ) RETURNS SETOF record
     AS 'MODULE_PATHNAME', 'tasks_workers' LANGUAGE C VOLATILE STRICT;
 REVOKE ALL ON FUNCTION tasks.workers() FROM PUBLIC;

@@ -175,8 +175,8 @@ tasks_values_main(Datum main_arg)
 	proc_exit(0);
 }
 
-/* The function, looked up anew at each start: it may have been replaced. */
-static FmgrInfo handler;
+/* The function. */
+static FmgrInfo *function;
 
 static void
 prepare(void)
@@ -197,8 +197,7 @@ prepare(void)
 		argument_types[10],
 	};
 
-	tasks_find_function(&handler, name, lengthof(types), types,
-						tasks_loop_context);
+	tasks_find_function(name, lengthof(types), types, &function);
 }
 
 static void
@@ -206,7 +205,7 @@ run(void)
 {
 	LOCAL_FCINFO(fcinfo, 11);
 
-	InitFunctionCallInfoData(*fcinfo, &handler, 11, InvalidOid, NULL, NULL);
+	InitFunctionCallInfoData(*fcinfo, function, 11, InvalidOid, NULL, NULL);
 	fcinfo->args[0].value = arguments[0];
 	fcinfo->args[0].isnull = argument_nulls[0];
 	fcinfo->args[1].value = arguments[1];
@@ -232,7 +231,7 @@ run(void)
 
 	/* as in SQL, a strict function is not called with a NULL */
 	for (int i = 0; i < 11; i++)
-		if (handler.fn_strict && fcinfo->args[i].isnull)
+		if (function->fn_strict && fcinfo->args[i].isnull)
 			return;
 	(void) FunctionCallInvoke(fcinfo);
 }

@@ -58,8 +58,8 @@ clock_by_setting_main(Datum main_arg)
 	}
 }
 
-/* The function, looked up anew at each start: it may have been replaced. */
-static FmgrInfo handler;
+/* The function. */
+static FmgrInfo *function;
 
 static void
 prepare(void)
@@ -71,8 +71,7 @@ prepare(void)
 		INT4OID,
 	};
 
-	clock_find_function(&handler, name, lengthof(types), types,
-						clock_loop_context);
+	clock_find_function(name, lengthof(types), types, &function);
 }
 
 static void
@@ -80,7 +79,7 @@ run(void)
 {
 	LOCAL_FCINFO(fcinfo, 2);
 
-	InitFunctionCallInfoData(*fcinfo, &handler, 2, InvalidOid, NULL, NULL);
+	InitFunctionCallInfoData(*fcinfo, function, 2, InvalidOid, NULL, NULL);
 	fcinfo->args[0].value = Int32GetDatum(clock_nap);
 	fcinfo->args[0].isnull = false;
 	fcinfo->args[1].value = MyBgworkerEntry->bgw_main_arg;
@@ -88,7 +87,7 @@ run(void)
 
 	/* as in SQL, a strict function is not called with a NULL */
 	for (int i = 0; i < 2; i++)
-		if (handler.fn_strict && fcinfo->args[i].isnull)
+		if (function->fn_strict && fcinfo->args[i].isnull)
 			return;
 	(void) FunctionCallInvoke(fcinfo);
 }

@@ -479,6 +479,7 @@ my_worker_recover(void)
 
 	debug_query_string = NULL;
 	AbortCurrentTransaction();
+	my_worker_forget_function();
 	/* advisory locks for the session outlast a transaction */
 	if (me->connected)
 		LockReleaseSession(USER_LOCKMETHOD);

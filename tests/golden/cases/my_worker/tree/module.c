@@ -13,13 +13,20 @@
 #include <float.h>
 #include <limits.h>
 
+#include "access/htup_details.h"
+#include "access/table.h"
 #include "access/xact.h"
+#include "catalog/pg_class.h"
 #include "commands/dbcommands.h"
 #include "commands/trigger.h"
 #include "miscadmin.h"
+#include "nodes/makefuncs.h"
 #include "postmaster/bgworker.h"
+#include "utils/fmgrprotos.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/timestamp.h"
 
 #include "module.h"
 
@@ -39,8 +46,13 @@ int			my_worker_max_items = 100;
 char	   *my_worker_database = NULL;
 bool		my_worker_enabled = true;
 
-/* Queues that the running transaction has put jobs into. */
-static bool filled[1];
+/*
+ * What the running transaction has put into the queues: jobs that may run,
+ * with ids above a number, and jobs that wait, for no time before another.
+ */
+static int64 filled_after[1];
+static TimestampTz filled_later[1];
+static bool filled = false;
 
 /* Whether the running transaction has installed the extension, or accepted it. */
 static bool announced = false;
@@ -51,6 +63,10 @@ static void register_worker(const char *title, int process, int count,
 							const char *function, int flags, BgWorkerStartTime start,
 							int restart, int main_arg, int slot);
 static void at_transaction_end(XactEvent event, void *arg);
+static void forget_filled(void);
+static int64 last_id(Relation table, const char *sequence);
+static Datum note_insert(FunctionCallInfo fcinfo, int queue, const char *sequence);
+static Datum note_later(FunctionCallInfo fcinfo, int queue);
 
 /*
  * Called when the library is loaded.
@@ -67,6 +83,7 @@ _PG_init(void)
 	MarkGUCPrefixReserved("my_worker");
 	my_worker_init_shared();
 	my_worker_init_statement_hook();
+	forget_filled();
 	RegisterXactCallback(at_transaction_end, NULL);
 
 	/* pg_upgrade starts the server to move catalogs, not to run jobs */
@@ -190,8 +207,10 @@ at_transaction_end(XactEvent event, void *arg)
 	switch (event)
 	{
 		case XACT_EVENT_COMMIT:
-			if (filled[0])
+			if (filled_after[0] != PG_INT64_MAX ||
+				filled_later[0] != DT_NOEND)
 			{
+				my_worker_lower_marks(0, filled_after[0], filled_later[0]);
 				my_worker_wake(0, 1);
 			}
 			if (announced)
@@ -199,7 +218,8 @@ at_transaction_end(XactEvent event, void *arg)
 			/* FALLTHROUGH */
 		case XACT_EVENT_ABORT:
 		case XACT_EVENT_PREPARE:
-			memset(filled, 0, sizeof(filled));
+			if (filled)
+				forget_filled();
 			announced = false;
 			break;
 		default:
@@ -216,21 +236,135 @@ my_worker_wake_at_commit(void)
 	announced = true;
 }
 
-PG_FUNCTION_INFO_V1(my_worker_my_queue_wake);
+static void
+forget_filled(void)
+{
+	for (int i = 0; i < (int) lengthof(filled_after); i++)
+	{
+		filled_after[i] = PG_INT64_MAX;
+		filled_later[i] = DT_NOEND;
+	}
+	filled = false;
+}
 
 /*
- * Trigger: jobs were put into the queue "my_queue".
+ * The running transaction puts jobs with ids above "after" into a queue.
  */
-Datum
-my_worker_my_queue_wake(PG_FUNCTION_ARGS)
+void
+my_worker_note_jobs(int queue, int64 after)
+{
+	filled = true;
+	filled_after[queue] = Min(filled_after[queue], after);
+}
+
+/*
+ * The last id that a queue has given out; the next ones are above it.
+ *
+ * Reading a sequence takes a privilege that inserting into an identity column
+ * does not, so it is read as the owner.
+ */
+static int64
+last_id(Relation table, const char *sequence)
+{
+	LOCAL_FCINFO(fcinfo, 1);
+	Oid			oid = get_relname_relid(sequence, RelationGetNamespace(table));
+	Oid			user;
+	int			context;
+	Datum		value;
+
+	/* everything is looked at again */
+	if (get_rel_relkind(oid) != RELKIND_SEQUENCE)
+		return PG_INT64_MIN;
+	InitFunctionCallInfoData(*fcinfo, NULL, 1, InvalidOid, NULL, NULL);
+	fcinfo->args[0].value = ObjectIdGetDatum(oid);
+	fcinfo->args[0].isnull = false;
+	GetUserIdAndSecContext(&user, &context);
+	SetUserIdAndSecContext(table->rd_rel->relowner, context | SECURITY_LOCAL_USERID_CHANGE);
+	value = pg_sequence_last_value(fcinfo);
+	SetUserIdAndSecContext(user, context);
+	return fcinfo->isnull ? PG_INT64_MIN : DatumGetInt64(value);
+}
+
+/*
+ * The same for whoever has not opened the queue's table.
+ */
+int64
+my_worker_queue_last_id(const MyWorkerQueue *queue)
+{
+	RangeVar   *name = makeRangeVar(pstrdup("public"), pstrdup(queue->table), -1);
+	Relation	table = table_openrv(name, AccessShareLock);
+	int64		last = last_id(table, queue->sequence);
+
+	table_close(table, NoLock);
+	return last;
+}
+
+/*
+ * Trigger before jobs are put into a queue, for each statement, and after they
+ * were changed, for each row.
+ */
+static Datum
+note_insert(FunctionCallInfo fcinfo, int queue, const char *sequence)
+{
+	TriggerData *data = (TriggerData *) fcinfo->context;
+
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("a function of \"%s\" must be called as a trigger", "my_worker")));
+	/* without shared memory the job is kept, and nobody is there to wake */
+	if (my_worker_shared == NULL)
+		return PointerGetDatum(NULL);
+	if (TRIGGER_FIRED_FOR_ROW(data->tg_event))
+	{
+		HeapTuple	row = TRIGGER_FIRED_BY_UPDATE(data->tg_event) ? data->tg_newtuple : data->tg_trigtuple;
+		bool		isnull;
+
+		int64		id = DatumGetInt64(heap_getattr(row, 1, RelationGetDescr(data->tg_relation), &isnull));
+
+		my_worker_note_jobs(queue, ID_BEFORE(id));
+	}
+	else
+		my_worker_note_jobs(queue, last_id(data->tg_relation, sequence));
+	return PointerGetDatum(NULL);
+}
+
+/*
+ * Trigger before jobs are put among those that wait, or get another time.
+ * Whatever that is, it is not before this transaction began: a job that is
+ * dated back is found when a worker looks by itself.
+ */
+static Datum
+note_later(FunctionCallInfo fcinfo, int queue)
 {
 	if (!CALLED_AS_TRIGGER(fcinfo))
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("\"%s\" must be called as a trigger", "public.my_queue_wake")));
-	/* without shared memory the job is kept, and nobody is there to wake */
-	filled[0] = my_worker_shared != NULL;
-	PG_RETURN_POINTER(NULL);
+				 errmsg("a function of \"%s\" must be called as a trigger", "my_worker")));
+	if (my_worker_shared != NULL)
+	{
+		filled = true;
+		filled_later[queue] = Min(filled_later[queue], GetCurrentTransactionStartTimestamp() - 1);
+	}
+	return PointerGetDatum(NULL);
+}
+
+PG_FUNCTION_INFO_V1(my_worker_my_queue_wake);
+PG_FUNCTION_INFO_V1(my_worker_my_queue_later_wake);
+
+/*
+ * Triggers of the queue "my_queue".
+ */
+Datum
+my_worker_my_queue_wake(PG_FUNCTION_ARGS)
+{
+	return note_insert(fcinfo, 0, "my_queue_id_seq");
+}
+
+Datum
+my_worker_my_queue_later_wake(PG_FUNCTION_ARGS)
+{
+	return note_later(fcinfo, 0);
 }
 
 PG_FUNCTION_INFO_V1(my_worker_announce);

@@ -18,6 +18,7 @@
 #include "postmaster/bgworker.h"
 #include "storage/latch.h"
 #include "storage/lwlock.h"
+#include "storage/spin.h"
 
 /* What a process is doing, as its slot shows it. */
 typedef enum MyWorkerProcessState
@@ -82,6 +83,73 @@ typedef struct MyWorkerWorkerState
 	char		status[256];
 } MyWorkerWorkerState;
 
+/* Jobs have a priority from 0, which comes first, to 9. */
+#define JOB_PRIORITIES	10
+
+/* A number that an id is behind; an id may be anything. */
+#define ID_BEFORE(id)	((id) == PG_INT64_MIN ? PG_INT64_MIN : (id) - 1)
+
+/* How claims go by a queue's table, or why not directly. */
+typedef enum MyWorkerClaimWay
+{
+	MY_WORKER_CLAIM_DIRECT,
+	MY_WORKER_CLAIM_ALTERED,
+	MY_WORKER_CLAIM_INHERITED,
+	MY_WORKER_CLAIM_TRIGGERED,
+	MY_WORKER_CLAIM_SECURED,
+	MY_WORKER_CLAIM_CACHED,
+	MY_WORKER_CLAIM_FORBIDDEN
+} MyWorkerClaimWay;
+
+/*
+ * Where the processes of a queue worker stand in the queue's tables.
+ *
+ * Behind the jobs that were claimed lie dead rows, for as long as some
+ * transaction keeps vacuum away.  So nobody reads from the beginning: there is
+ * a mark for each priority, and jobs with larger ids have not been claimed.
+ * Whoever commits jobs lowers the marks to where these jobs begin.
+ */
+typedef struct MyWorkerQueueLane
+{
+	/* guards everything below */
+	slock_t		mutex;
+	/* database of the worker; 0 before it was first connected */
+	Oid			database;
+	/* how often the marks were lowered */
+	uint64		lowered;
+	int64		mark[JOB_PRIORITIES];
+	/* whether nothing is behind the mark */
+	bool		exhausted[JOB_PRIORITIES];
+	/* how often waiting jobs were added or came back */
+	uint64		due_changes;
+	/* jobs that have waited until then have been claimed */
+	TimestampTz due_after;
+	/* no job waits for an earlier time */
+	TimestampTz next_due;
+	/* when the next part of the sweep is due, and where it begins */
+	TimestampTz sweep_at;
+	int			sweep_priority;
+	int64		sweep_after;
+	/* whether the server has crashed, and no process has looked at that */
+	bool		crashed;
+	/* the way that the last claim went, and how many went each way */
+	MyWorkerClaimWay way;
+	int64		direct_claims;
+	int64		portable_claims;
+} MyWorkerQueueLane;
+
+/* After a crash: which jobs of a queue may have been in hand. */
+typedef struct MyWorkerQueueSuspicion
+{
+	/* of which database's queue */
+	Oid			database;
+	/* how many are still to be run one by one */
+	int			jobs;
+	/* the last id that was given out before, once that is known */
+	bool		known;
+	int64		upto;
+} MyWorkerQueueSuspicion;
+
 /* All that this extension keeps in shared memory. */
 typedef struct MyWorkerShared
 {
@@ -92,6 +160,14 @@ typedef struct MyWorkerShared
 	/* statements under way that want a database for themselves */
 	int			holds;
 	MyWorkerWorkerState worker;
+	/* when it was set up, by which one life of the server is told from others */
+	TimestampTz life;
+	/* the process that runs a job alone, after a crash; 0 for none */
+	pid_t		careful_pid;
+	/* one a queue */
+	MyWorkerQueueSuspicion suspicions[1];
+	/* one a queue worker, in the order in which they are declared */
+	MyWorkerQueueLane lanes[1];
 	int			nslots;
 	/* one a process, in the order in which the workers are declared */
 	MyWorkerProcessSlot slots[FLEXIBLE_ARRAY_MEMBER];
@@ -123,15 +199,28 @@ typedef struct MyWorkerWorkerSpec
 typedef struct MyWorkerQueue
 {
 	const char *name;
-	/* claimed columns: id, the payload, attempt, created_at */
+	/* claimed columns: id, the payload, priority, attempt, created_at */
 	int			ncolumns;
 	int			retries;
+	/* how often the server may crash while a job runs */
+	int			crashes;
 	/* microseconds */
 	int64		backoff;
 	int64		backoff_limit;
+	/* counts the queues of this extension from 0 */
+	int			number;
+	/* its table and its sequence, in the schema of the extension */
+	const char *table;
+	const char *sequence;
 	const char *claim;
-	const char *promote;
+	const char *claim_due;
 	const char *next_due;
+	const char *put_back;
+	const char *pick_suspect;
+	const char *claim_suspect;
+	const char *note_suspect;
+	const char *clear_suspect;
+	const char *clear_suspects;
 	const char *retry;
 	const char *give_up;
 } MyWorkerQueue;
@@ -141,31 +230,61 @@ typedef struct MyWorkerJob
 {
 	Datum	   *values;
 	bool	   *nulls;
+	/* its turn has not come, and it goes back into the queue */
+	bool		left;
 	bool		failed;
+	/* and is tried again */
+	bool		again;
+	/* and is not tried again, whatever is left of its attempts */
+	bool		hopeless;
 	int			sqlerrcode;
 	const char *error;
+	const char *error_context;
 } MyWorkerJob;
 
 /* The jobs that one transaction has claimed. */
 typedef struct MyWorkerJobBatch
 {
 	const MyWorkerQueue *queue;
-	TupleDesc	tupdesc;
+	/* of the claimed columns */
+	Oid		   *types;
 	MemoryContext context;
 	/* reset after each job */
 	MemoryContext job_context;
 	int			njobs;
+	/* how many there is room for */
+	int			room;
 	/* of these have failed, and of those were given up */
 	int			nfailed;
 	int			ngiven_up;
+	/* of these go back into the queue */
+	int			nleft;
+	/* when the first was handed over */
+	TimestampTz began;
 	MyWorkerJob *jobs;
 } MyWorkerJobBatch;
 
-/* Makes ready what the jobs of a batch are handed to. */
-typedef void (*MyWorkerPrepareJobs) (MyWorkerJobBatch *batch);
+/* What a round may do: as always, nothing, begin anew, or run one job. */
+typedef enum MyWorkerRoundCare
+{
+	MY_WORKER_CARE_NONE,
+	MY_WORKER_CARE_WAIT,
+	MY_WORKER_CARE_AGAIN,
+	MY_WORKER_CARE_ONE
+} MyWorkerRoundCare;
 
-/* Hands it one job. */
-typedef void (*MyWorkerRunJob) (MyWorkerJobBatch *batch, MyWorkerJob *job);
+/* What jobs are handed to. */
+typedef struct MyWorkerJobHandler
+{
+	/* makes it ready for the jobs of a batch */
+	void		(*prepare) (MyWorkerJobBatch *batch);
+	/* hands it jobs: all of the batch where it takes all, else one */
+	void		(*run) (MyWorkerJobBatch *batch, MyWorkerJob *job, int njobs);
+	bool		takes_all;
+	/* how long a call, and a batch, may last, ms; 0 for any time */
+	int			timeout;
+	int			batch_time;
+} MyWorkerJobHandler;
 
 /* settings */
 extern int	my_worker_naptime;
@@ -225,21 +344,43 @@ extern bool my_worker_restored_copy(void);
 extern void my_worker_commit(void);
 extern void my_worker_check_constraints(void);
 extern void my_worker_reset_session(void);
-extern void my_worker_find_function(FmgrInfo *function, List *name,
-									int nargs, const Oid *types,
-									MemoryContext context);
+extern void my_worker_find_function(List *name, int nargs, const Oid *types,
+									FmgrInfo **kept);
+extern void my_worker_forget_function(void);
 
 /* launches */
 extern pid_t my_worker_launch(BackgroundWorker *registration,
 							  MyWorkerLaunch *launch, Size size, int first, int count);
 
-/* the jobs of a queue */
-extern void my_worker_promote(const MyWorkerQueue *queue);
-extern void my_worker_forget_due(void);
+/* what is done after a crash */
+extern bool my_worker_has_crashed(void);
+extern void my_worker_enter_careful(const MyWorkerQueue *queue, int jobs);
+extern MyWorkerRoundCare my_worker_take_care(const MyWorkerWorkerSpec *worker, const MyWorkerQueue *queue);
+extern MyWorkerJobBatch *my_worker_claim_noted(const MyWorkerQueue *queue);
+extern void my_worker_clear_note(const MyWorkerQueue *queue);
+extern void my_worker_clear_old_notes(const MyWorkerQueue *queue);
+extern void my_worker_end_care(const MyWorkerQueue *queue, MyWorkerRoundCare care, int jobs);
+extern void my_worker_end_turn(bool wake);
+
+/* where the processes of a queue worker stand */
+extern void my_worker_init_lanes(void);
+extern void my_worker_enter_lane(int number);
+extern void my_worker_lower_marks(int number, int64 after, TimestampTz later);
+extern void my_worker_release_claims(void);
+extern void my_worker_keep_claims(void);
 extern int64 my_worker_until_due(int64 timeout);
-extern MyWorkerJobBatch *my_worker_claim(const MyWorkerQueue *queue, int limit);
-extern void my_worker_run_jobs(MyWorkerJobBatch *batch, MyWorkerPrepareJobs prepare,
-							   MyWorkerRunJob run_job, int timeout);
+extern const char *my_worker_way_reason(MyWorkerClaimWay way);
+
+/* the jobs of a queue */
+extern void my_worker_note_jobs(int queue, int64 after);
+extern int64 my_worker_queue_last_id(const MyWorkerQueue *queue);
+extern int	my_worker_batch_limit(int most);
+extern MyWorkerJobBatch *my_worker_claim(const MyWorkerQueue *queue, int limit, int64 every);
+extern void my_worker_execute(SPIPlanPtr *plan, const char *statement,
+							  int expected, int nargs, Oid *types, Datum *values,
+							  const char *nulls);
+extern void my_worker_run_jobs(MyWorkerJobBatch *batch, const MyWorkerJobHandler *handler);
+extern void my_worker_give_up_crashing(MyWorkerJobBatch *batch, int crashes);
 extern void my_worker_settle(MyWorkerJobBatch *batch);
 extern void my_worker_report_failures(MyWorkerJobBatch *batch);
 

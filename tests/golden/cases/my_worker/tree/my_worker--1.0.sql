@@ -5,49 +5,68 @@
 
 -- queue my_queue: jobs that may run now
 CREATE TABLE public.my_queue (
-    id pg_catalog.int8 GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    id pg_catalog.int8 GENERATED ALWAYS AS IDENTITY,
     payload jsonb,
+    priority pg_catalog.int2 NOT NULL DEFAULT 5
+        CHECK (priority OPERATOR(pg_catalog.>=) 0 AND priority OPERATOR(pg_catalog.<=) 9),
     attempt pg_catalog.int4 NOT NULL DEFAULT 0,
-    created_at pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.now()
+    created_at pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    PRIMARY KEY (priority, id)
 ) USING heap;
 
--- jobs that wait for their next attempt
+-- jobs that wait for their time, or for their next attempt
 CREATE TABLE public.my_queue_later (
     id pg_catalog.int8 PRIMARY KEY,
     payload jsonb,
-    attempt pg_catalog.int4 NOT NULL,
-    created_at pg_catalog.timestamptz NOT NULL,
+    priority pg_catalog.int2 NOT NULL DEFAULT 5
+        CHECK (priority OPERATOR(pg_catalog.>=) 0 AND priority OPERATOR(pg_catalog.<=) 9),
+    attempt pg_catalog.int4 NOT NULL DEFAULT 0,
+    created_at pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.now(),
     run_at pg_catalog.timestamptz NOT NULL,
     error pg_catalog.text,
-    sqlstate pg_catalog.text
+    sqlstate pg_catalog.text,
+    context pg_catalog.text
 ) USING heap;
-CREATE INDEX my_queue_later_run_at_idx ON public.my_queue_later (run_at);
+CREATE INDEX my_queue_later_run_at_idx ON public.my_queue_later (priority, run_at);
 
 -- jobs that were given up
 CREATE TABLE public.my_queue_failed (
     id pg_catalog.int8 PRIMARY KEY,
     payload jsonb,
+    priority pg_catalog.int2 NOT NULL DEFAULT 5,
     attempts pg_catalog.int4 NOT NULL,
     created_at pg_catalog.timestamptz NOT NULL,
     failed_at pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
     error pg_catalog.text,
-    sqlstate pg_catalog.text
+    sqlstate pg_catalog.text,
+    context pg_catalog.text
 ) USING heap;
 
+-- after a crash: jobs that are run alone, and how often they were
+CREATE TABLE public.my_queue_suspects (
+    id pg_catalog.int8 PRIMARY KEY,
+    crashes pg_catalog.int4 NOT NULL DEFAULT 1,
+    -- which life of the server it was noted in last
+    life pg_catalog.timestamptz NOT NULL
+) USING heap;
+COMMENT ON TABLE public.my_queue_suspects IS 'Jobs that are run alone after a crash, to see whether they cause it.';
+
 CREATE VIEW public.my_queue_jobs AS
-    SELECT id, payload, 'ready'::pg_catalog.text AS status, attempt AS attempts,
+    SELECT id, payload, 'ready'::pg_catalog.text AS status, priority, attempt AS attempts,
         created_at, NULL::pg_catalog.timestamptz AS run_at, NULL::pg_catalog.timestamptz AS failed_at,
-        NULL::pg_catalog.text AS error, NULL::pg_catalog.text AS sqlstate
+        NULL::pg_catalog.text AS error, NULL::pg_catalog.text AS sqlstate, NULL::pg_catalog.text AS context
     FROM public.my_queue
     UNION ALL
-    SELECT id, payload, 'later', attempt, created_at, run_at, NULL, error, sqlstate
+    SELECT id, payload, 'later', priority, attempt, created_at, run_at, NULL, error, sqlstate,
+        context
     FROM public.my_queue_later
     UNION ALL
-    SELECT id, payload, 'failed', attempts, created_at, NULL, failed_at, error, sqlstate
+    SELECT id, payload, 'failed', priority, attempts, created_at, NULL, failed_at, error,
+        sqlstate, context
     FROM public.my_queue_failed;
 
 COMMENT ON TABLE public.my_queue IS 'Jobs that may run now; INSERT or COPY enqueues.';
-COMMENT ON TABLE public.my_queue_later IS 'Jobs that wait until run_at for their next attempt.';
+COMMENT ON TABLE public.my_queue_later IS 'Jobs that wait until run_at.';
 COMMENT ON TABLE public.my_queue_failed IS 'Jobs that were given up after their last attempt.';
 COMMENT ON VIEW public.my_queue_jobs IS 'All jobs of the queue with their status: ready, later or failed.';
 
@@ -57,13 +76,52 @@ SELECT pg_catalog.pg_extension_config_dump('public.my_queue_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('public.my_queue_later', '');
 SELECT pg_catalog.pg_extension_config_dump('public.my_queue_failed', '');
 
+-- tell the workers at commit; also where replication has switched triggers off
 CREATE FUNCTION public.my_queue_wake() RETURNS trigger
     AS 'MODULE_PATHNAME', 'my_worker_my_queue_wake' LANGUAGE C;
-REVOKE ALL ON FUNCTION public.my_queue_wake() FROM PUBLIC;
-CREATE TRIGGER my_queue_wake AFTER INSERT ON public.my_queue
+CREATE FUNCTION public.my_queue_later_wake() RETURNS trigger
+    AS 'MODULE_PATHNAME', 'my_worker_my_queue_later_wake' LANGUAGE C;
+REVOKE ALL ON FUNCTION public.my_queue_wake(), public.my_queue_later_wake() FROM PUBLIC;
+CREATE TRIGGER my_queue_wake BEFORE INSERT ON public.my_queue
     FOR EACH STATEMENT EXECUTE FUNCTION public.my_queue_wake();
--- also where replication has switched triggers off
+CREATE TRIGGER my_queue_update_wake AFTER UPDATE ON public.my_queue
+    FOR EACH ROW EXECUTE FUNCTION public.my_queue_wake();
+CREATE TRIGGER my_queue_later_wake BEFORE INSERT OR UPDATE ON public.my_queue_later
+    FOR EACH STATEMENT EXECUTE FUNCTION public.my_queue_later_wake();
 ALTER TABLE public.my_queue ENABLE ALWAYS TRIGGER my_queue_wake;
+ALTER TABLE public.my_queue ENABLE ALWAYS TRIGGER my_queue_update_wake;
+ALTER TABLE public.my_queue_later ENABLE ALWAYS TRIGGER my_queue_later_wake;
+
+-- functions with the owner's rights, for whoever is granted EXECUTE
+CREATE FUNCTION public.my_queue_enqueue(
+    payload jsonb, priority pg_catalog.int2 DEFAULT 5
+) RETURNS pg_catalog.int8
+    LANGUAGE sql SECURITY DEFINER SET search_path TO pg_catalog, pg_temp
+    AS 'INSERT INTO public.my_queue (payload, priority) VALUES ($1, $2) RETURNING id';
+CREATE FUNCTION public.my_queue_enqueue_at(
+    run_at pg_catalog.timestamptz, payload jsonb, priority pg_catalog.int2 DEFAULT 5
+) RETURNS pg_catalog.int8
+    LANGUAGE sql SECURITY DEFINER SET search_path TO pg_catalog, pg_temp
+    AS 'INSERT INTO public.my_queue_later (id, payload, priority, run_at) VALUES (pg_catalog.nextval(''public.my_queue_id_seq''), $2, $3, GREATEST($1, pg_catalog.now())) RETURNING id';
+CREATE FUNCTION public.my_queue_retry(ids pg_catalog.int8[] DEFAULT NULL) RETURNS pg_catalog.int8
+    LANGUAGE sql SECURITY DEFINER SET search_path TO pg_catalog, pg_temp
+    AS 'WITH again AS (DELETE FROM public.my_queue_failed AS f WHERE $1 IS NULL OR f.id OPERATOR(pg_catalog.=) ANY ($1) RETURNING f.id, f.payload, f.priority, f.created_at), moved AS (INSERT INTO public.my_queue_later (id, payload, priority, created_at, run_at) SELECT CASE WHEN EXISTS (SELECT FROM public.my_queue_later AS t WHERE t.id OPERATOR(pg_catalog.=) again.id) THEN pg_catalog.nextval(''public.my_queue_id_seq'') ELSE again.id END, again.payload, again.priority, again.created_at, pg_catalog.now() FROM again RETURNING id), forward AS (UPDATE public.my_queue_later AS l SET run_at = pg_catalog.now() WHERE l.id OPERATOR(pg_catalog.=) ANY ($1) AND l.run_at OPERATOR(pg_catalog.>) pg_catalog.now() RETURNING l.id) SELECT (SELECT pg_catalog.count(*) FROM moved) OPERATOR(pg_catalog.+) (SELECT pg_catalog.count(*) FROM forward)';
+CREATE FUNCTION public.my_queue_cancel(id pg_catalog.int8) RETURNS pg_catalog.bool
+    LANGUAGE sql SECURITY DEFINER SET search_path TO pg_catalog, pg_temp
+    AS 'WITH ready AS (DELETE FROM public.my_queue AS t WHERE t.ctid OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT c.ctid FROM public.my_queue AS c WHERE c.priority OPERATOR(pg_catalog.=) ANY (''{0,1,2,3,4,5,6,7,8,9}''::pg_catalog.int2[]) AND c.id OPERATOR(pg_catalog.=) $1 FOR UPDATE SKIP LOCKED)) RETURNING t.id), waiting AS (DELETE FROM public.my_queue_later AS t WHERE t.ctid OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT c.ctid FROM public.my_queue_later AS c WHERE c.id OPERATOR(pg_catalog.=) $1 FOR UPDATE SKIP LOCKED)) RETURNING t.id) SELECT EXISTS (SELECT FROM ready) OR EXISTS (SELECT FROM waiting)';
+CREATE FUNCTION public.my_queue_purge(older_than pg_catalog.interval DEFAULT '0') RETURNS pg_catalog.int8
+    LANGUAGE sql SECURITY DEFINER SET search_path TO pg_catalog, pg_temp
+    AS 'WITH gone AS (DELETE FROM public.my_queue_failed AS f WHERE f.failed_at OPERATOR(pg_catalog.<=) (pg_catalog.now() OPERATOR(pg_catalog.-) $1) RETURNING f.id) SELECT pg_catalog.count(*) FROM gone';
+COMMENT ON FUNCTION public.my_queue_enqueue(jsonb, pg_catalog.int2) IS 'Puts a job into the queue; returns its id.';
+COMMENT ON FUNCTION public.my_queue_enqueue_at(pg_catalog.timestamptz, jsonb, pg_catalog.int2) IS 'Puts a job into the queue that waits until run_at; returns its id.';
+COMMENT ON FUNCTION public.my_queue_retry(pg_catalog.int8[]) IS 'Has jobs run now that were given up (all, unless ids are given), and those of the ids that wait; returns how many.';
+COMMENT ON FUNCTION public.my_queue_cancel(pg_catalog.int8) IS 'Removes a job, unless it is in hand; whether it was there.';
+COMMENT ON FUNCTION public.my_queue_purge(pg_catalog.interval) IS 'Removes jobs that were given up, and that long ago; returns how many.';
+REVOKE ALL ON FUNCTION
+    public.my_queue_enqueue(jsonb, pg_catalog.int2),
+    public.my_queue_enqueue_at(pg_catalog.timestamptz, jsonb, pg_catalog.int2),
+    public.my_queue_retry(pg_catalog.int8[]), public.my_queue_cancel(pg_catalog.int8),
+    public.my_queue_purge(pg_catalog.interval) FROM PUBLIC;
 
 -- shared state worker
 CREATE FUNCTION public.get_worker_stats(
@@ -83,7 +141,8 @@ COMMENT ON COLUMN public.my_worker_status.status IS 'What the worker did last.';
 CREATE FUNCTION public.my_worker_workers(
     OUT worker pg_catalog.text, OUT title pg_catalog.text, OUT process pg_catalog.int4, OUT pid pg_catalog.int4,
     OUT database pg_catalog.text, OUT state pg_catalog.text, OUT since pg_catalog.timestamptz,
-    OUT failures pg_catalog.int4
+    OUT failures pg_catalog.int4, OUT claims pg_catalog.text, OUT direct_claims pg_catalog.int8,
+    OUT portable_claims pg_catalog.int8
 ) RETURNS SETOF record
     AS 'MODULE_PATHNAME', 'my_worker_workers' LANGUAGE C VOLATILE STRICT;
 REVOKE ALL ON FUNCTION public.my_worker_workers() FROM PUBLIC;

@@ -34,11 +34,13 @@
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/guc.h"
+#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/portal.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 #include "utils/timestamp.h"
 
 #include "module.h"
@@ -55,6 +57,9 @@ typedef enum MyWorkerObstacle
 	MY_WORKER_RESTORED_COPY
 } MyWorkerObstacle;
 
+/* How often something changed that the function may depend on. */
+static uint64 function_changes = 0;
+
 /* What the log was told of last. */
 static MyWorkerObstacle told = MY_WORKER_NO_OBSTACLE;
 
@@ -63,6 +68,11 @@ static char *installed_version(Oid extension);
 static void tell_obstacle(MyWorkerObstacle obstacle, const char *version, int elevel);
 static bool looks_restored(Oid extension);
 static void finish_transaction(void);
+#if PG_VERSION_NUM >= 190000
+static void function_changed(Datum arg, SysCacheIdentifier cacheid, uint32 hashvalue);
+#else
+static void function_changed(Datum arg, int cacheid, uint32 hashvalue);
+#endif
 
 /*
  * Undo what ALTER SYSTEM, DATABASE or ROLE may have set for sessions: a worker
@@ -358,28 +368,79 @@ finish_transaction(void)
 /*
  * Look a function up by its name and the exact types of its arguments, check
  * that this role may execute it, and make it ready to be called.
+ *
+ * It is kept until something changes that it depends on: making a function
+ * ready costs as much as many calls.
  */
 void
-my_worker_find_function(FmgrInfo *function, List *name, int nargs,
-						const Oid *types, MemoryContext context)
+my_worker_find_function(List *name, int nargs, const Oid *types,
+						FmgrInfo **kept)
 {
-	Oid			oid = LookupFuncName(name, nargs, types, false);
+	static MemoryContext context = NULL;
+	static FmgrInfo function;
+	static Oid	known_types[FUNC_MAX_ARGS];
+	static uint64 known_changes;
 	AclResult	allowed;
 
+	if (context == NULL)
+	{
+		context = AllocSetContextCreate(TopMemoryContext,
+										"my_worker function",
+										ALLOCSET_SMALL_SIZES);
+		CacheRegisterSyscacheCallback(PROCOID, function_changed, (Datum) 0);
+		CacheRegisterSyscacheCallback(NAMESPACEOID, function_changed, (Datum) 0);
+	}
+	if (!OidIsValid(function.fn_oid) || known_changes != function_changes ||
+		memcmp(known_types, types, sizeof(Oid) * nargs) != 0)
+	{
+		Oid			oid;
+
+		function.fn_oid = InvalidOid;
+		MemoryContextReset(context);
+		/* a change that comes from here on counts */
+		known_changes = function_changes;
+		oid = LookupFuncName(name, nargs, types, false);
+		if (get_func_prokind(oid) != PROKIND_FUNCTION || get_func_retset(oid))
+			ereport(ERROR,
+					(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+					 errmsg("a worker can't call \"%s\"", get_func_name(oid)),
+					 errdetail("It is a procedure, an aggregate, a window function, or returns a set."),
+					 errhint("Let the worker run it by an SQL statement.")));
+		fmgr_info_cxt(oid, &function, context);
+		memcpy(known_types, types, sizeof(Oid) * nargs);
+	}
+
 #if PG_VERSION_NUM >= 160000
-	allowed = object_aclcheck(ProcedureRelationId, oid, GetUserId(), ACL_EXECUTE);
+	allowed = object_aclcheck(ProcedureRelationId, function.fn_oid, GetUserId(), ACL_EXECUTE);
 #else
-	allowed = pg_proc_aclcheck(oid, GetUserId(), ACL_EXECUTE);
+	allowed = pg_proc_aclcheck(function.fn_oid, GetUserId(), ACL_EXECUTE);
 #endif
 	if (allowed != ACLCHECK_OK)
-		aclcheck_error(allowed, OBJECT_FUNCTION, get_func_name(oid));
-	InvokeFunctionExecuteHook(oid);
+		aclcheck_error(allowed, OBJECT_FUNCTION, get_func_name(function.fn_oid));
+	InvokeFunctionExecuteHook(function.fn_oid);
+	*kept = &function;
+}
 
-	if (get_func_prokind(oid) != PROKIND_FUNCTION || get_func_retset(oid))
-		ereport(ERROR,
-				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("a worker can't call \"%s\"", get_func_name(oid)),
-				 errdetail("It is a procedure, an aggregate, a window function, or returns a set."),
-				 errhint("Let the worker run it by an SQL statement.")));
-	fmgr_info_cxt(oid, function, context);
+/*
+ * Make the function ready anew: an error may have left what it keeps between
+ * calls unusable.
+ */
+void
+my_worker_forget_function(void)
+{
+	function_changes++;
+}
+
+/*
+ * Invalidation callback: some function was replaced, dropped or created.
+ */
+#if PG_VERSION_NUM >= 190000
+static void
+function_changed(Datum arg, SysCacheIdentifier cacheid, uint32 hashvalue)
+#else
+static void
+function_changed(Datum arg, int cacheid, uint32 hashvalue)
+#endif
+{
+	function_changes++;
 }

@@ -48,6 +48,7 @@ static void set_shutdown_requested(bool requested);
 static void keep_request(void);
 static void drop_request(void);
 static void accept_copy(void);
+static void show_claims(int number, Datum *values, bool *nulls);
 static void require_columns(TupleDesc tupdesc, int natts, const Oid *types);
 static void version_mismatch(void);
 static Datum text_datum(const char *text);
@@ -86,6 +87,7 @@ fill(void)
 	my_worker_shared->shutdown_requested = access(REQUEST_FILE, F_OK) == 0;
 	my_worker_shared->worker.shutdown_requested = my_worker_shared->shutdown_requested;
 	my_worker_shared->nslots = count_slots();
+	my_worker_init_lanes();
 }
 
 #if PG_VERSION_NUM >= 190000
@@ -322,12 +324,15 @@ my_worker_workers(PG_FUNCTION_ARGS)
 		const char *name;
 		const char *title;
 		int			count;
+		/* -1 for what takes no jobs */
+		int			lane;
 	}			workers[] = {
-		{"main", "my_custom_worker", 1},
-		{"task", "my_worker task", 4},
+		{"main", "my_custom_worker", 1, 0},
+		{"task", "my_worker task", 4, -1},
 	};
 	static const Oid types[] = {
-		TEXTOID, TEXTOID, INT4OID, INT4OID, TEXTOID, TEXTOID, TIMESTAMPTZOID, INT4OID
+		TEXTOID, TEXTOID, INT4OID, INT4OID, TEXTOID, TEXTOID, TIMESTAMPTZOID, INT4OID,
+		TEXTOID, INT8OID, INT8OID
 	};
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	int			slot = 0;
@@ -341,8 +346,8 @@ my_worker_workers(PG_FUNCTION_ARGS)
 		{
 			MyWorkerProcessSlot copy;
 			char	   *database;
-			Datum		values[8];
-			bool		nulls[8] = {0};
+			Datum		values[lengthof(types)];
+			bool		nulls[lengthof(types)] = {0};
 
 			/* copy under the lock, allocate after it */
 			LWLockAcquire(&my_worker_shared->lock, LW_SHARED);
@@ -362,10 +367,37 @@ my_worker_workers(PG_FUNCTION_ARGS)
 			values[6] = TimestampTzGetDatum(copy.since);
 			nulls[6] = copy.since == 0;
 			values[7] = Int32GetDatum(copy.failures);
+			nulls[8] = nulls[9] = nulls[10] = true;
+			if (workers[i].lane >= 0)
+				show_claims(workers[i].lane, &values[8], &nulls[8]);
 			tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 		}
 	}
 	return (Datum) 0;
+}
+
+/*
+ * How a queue worker claims jobs: three columns, NULL before it has.
+ */
+static void
+show_claims(int number, Datum *values, bool *nulls)
+{
+	MyWorkerQueueLane *lane = &my_worker_shared->lanes[number];
+	MyWorkerClaimWay way;
+	int64		direct;
+	int64		portable;
+
+	SpinLockAcquire(&lane->mutex);
+	way = lane->way;
+	direct = lane->direct_claims;
+	portable = lane->portable_claims;
+	SpinLockRelease(&lane->mutex);
+	if (direct == 0 && portable == 0)
+		return;
+	memset(nulls, 0, 3 * sizeof(bool));
+	values[0] = CStringGetTextDatum(way == MY_WORKER_CLAIM_DIRECT ? "direct" : my_worker_way_reason(way));
+	values[1] = Int64GetDatum(direct);
+	values[2] = Int64GetDatum(portable);
 }
 
 PG_FUNCTION_INFO_V1(my_worker_get_worker_stats);

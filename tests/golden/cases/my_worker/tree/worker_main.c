@@ -15,6 +15,7 @@
 #include "nodes/value.h"
 #include "pgstat.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -39,11 +40,14 @@ my_worker_main_main(Datum main_arg)
 	sigjmp_buf	local_sigjmp_buf;
 
 	my_worker_attach_worker(&worker, my_worker_database, NULL);
+	my_worker_enter_lane(0);
+	my_worker_enter_careful(&my_worker_my_queue_queue, (int) Min((int64) my_worker_max_items * 1, (int64) INT_MAX));
 
 	if (sigsetjmp(local_sigjmp_buf, 1) != 0)
 	{
 		my_worker_recover();
-		my_worker_forget_due();
+		my_worker_release_claims();
+		my_worker_end_turn(true);
 		if (my_worker_last_error() != NULL)
 			record(0, 0, 0, my_worker_last_error());
 	}
@@ -59,8 +63,8 @@ my_worker_main_main(Datum main_arg)
 	}
 }
 
-/* The function, looked up anew at each start: it may have been replaced. */
-static FmgrInfo handler;
+/* The function. */
+static FmgrInfo *function;
 
 static void
 prepare(MyWorkerJobBatch *batch)
@@ -68,20 +72,19 @@ prepare(MyWorkerJobBatch *batch)
 	List	   *name = list_make2(makeString(pstrdup("public")),
 								  makeString(pstrdup("process_item")));
 	Oid			types[] = {
-		TupleDescAttr(batch->tupdesc, 0)->atttypid,
-		TupleDescAttr(batch->tupdesc, 1)->atttypid,
+		batch->types[0],
+		batch->types[1],
 	};
 
-	my_worker_find_function(&handler, name, lengthof(types), types,
-							my_worker_loop_context);
+	my_worker_find_function(name, lengthof(types), types, &function);
 }
 
 static void
-run(MyWorkerJobBatch *batch, MyWorkerJob *job)
+run(MyWorkerJobBatch *batch, MyWorkerJob *job, int njobs)
 {
 	LOCAL_FCINFO(fcinfo, 2);
 
-	InitFunctionCallInfoData(*fcinfo, &handler, 2, InvalidOid, NULL, NULL);
+	InitFunctionCallInfoData(*fcinfo, function, 2, InvalidOid, NULL, NULL);
 	fcinfo->args[0].value = job->values[0];
 	fcinfo->args[0].isnull = job->nulls[0];
 	fcinfo->args[1].value = job->values[1];
@@ -89,7 +92,7 @@ run(MyWorkerJobBatch *batch, MyWorkerJob *job)
 
 	/* as in SQL, a strict function is not called with a NULL */
 	for (int i = 0; i < 2; i++)
-		if (handler.fn_strict && fcinfo->args[i].isnull)
+		if (function->fn_strict && fcinfo->args[i].isnull)
 			return;
 	(void) FunctionCallInvoke(fcinfo);
 }
@@ -101,21 +104,43 @@ run(MyWorkerJobBatch *batch, MyWorkerJob *job)
 static bool
 work(void)
 {
-	int			limit = my_worker_max_items;
+	MyWorkerJobHandler handler = {
+		.prepare = prepare,
+		.run = run,
+		.timeout = 0,
+		.batch_time = 1000,
+	};
+	int			limit = my_worker_batch_limit(my_worker_max_items);
+	MyWorkerRoundCare care = my_worker_take_care(&worker, &my_worker_my_queue_queue);
 	MyWorkerJobBatch *batch;
 
+	if (care == MY_WORKER_CARE_WAIT || care == MY_WORKER_CARE_AGAIN)
+		return care == MY_WORKER_CARE_AGAIN;
 	MemoryContextReset(my_worker_loop_context);
 	if (!my_worker_begin(&worker))
+	{
+		my_worker_end_turn(false);
 		return false;
-	my_worker_promote(&my_worker_my_queue_queue);
-	batch = my_worker_claim(&my_worker_my_queue_queue, limit);
+	}
+	if (care == MY_WORKER_CARE_ONE)
+	{
+		batch = my_worker_claim_noted(&my_worker_my_queue_queue);
+		my_worker_clear_note(&my_worker_my_queue_queue);
+	}
+	else
+	{
+		my_worker_clear_old_notes(&my_worker_my_queue_queue);
+		batch = my_worker_claim(&my_worker_my_queue_queue, limit, (int64) my_worker_naptime * 1000);
+	}
 	if (batch->njobs > 0)
 	{
-		my_worker_run_jobs(batch, prepare, run, 0);
+		my_worker_run_jobs(batch, &handler);
 		my_worker_reset_session();
 		my_worker_settle(batch);
 	}
 	my_worker_commit();
+	my_worker_keep_claims();
+	my_worker_end_care(batch->queue, care, batch->njobs);
 
 	/* only what is committed is counted and told */
 	my_worker_succeeded();
@@ -123,10 +148,10 @@ work(void)
 	ereport(DEBUG1,
 			(errmsg_internal("worker \"%s\": %d done, %d failed",
 							 MyBgworkerEntry->bgw_name,
-							 batch->njobs - batch->nfailed, batch->nfailed)));
-	record(batch->njobs - batch->nfailed, batch->ngiven_up,
+							 batch->njobs - batch->nleft - batch->nfailed, batch->nfailed)));
+	record(batch->njobs - batch->nleft - batch->nfailed, batch->ngiven_up,
 		   batch->nfailed - batch->ngiven_up, NULL);
-	return batch->njobs >= limit;
+	return batch->njobs >= limit || batch->nleft > 0 || care == MY_WORKER_CARE_ONE;
 }
 
 /*

@@ -116,8 +116,8 @@ my_worker_task_main(Datum main_arg)
 	proc_exit(0);
 }
 
-/* The function, looked up anew at each start: it may have been replaced. */
-static FmgrInfo handler;
+/* The function. */
+static FmgrInfo *function;
 
 static void
 prepare(void)
@@ -128,8 +128,7 @@ prepare(void)
 		argument_types[0],
 	};
 
-	my_worker_find_function(&handler, name, lengthof(types), types,
-							my_worker_loop_context);
+	my_worker_find_function(name, lengthof(types), types, &function);
 }
 
 static void
@@ -137,13 +136,13 @@ run(void)
 {
 	LOCAL_FCINFO(fcinfo, 1);
 
-	InitFunctionCallInfoData(*fcinfo, &handler, 1, InvalidOid, NULL, NULL);
+	InitFunctionCallInfoData(*fcinfo, function, 1, InvalidOid, NULL, NULL);
 	fcinfo->args[0].value = arguments[0];
 	fcinfo->args[0].isnull = argument_nulls[0];
 
 	/* as in SQL, a strict function is not called with a NULL */
 	for (int i = 0; i < 1; i++)
-		if (handler.fn_strict && fcinfo->args[i].isnull)
+		if (function->fn_strict && fcinfo->args[i].isnull)
 			return;
 	(void) FunctionCallInvoke(fcinfo);
 }

@@ -5,52 +5,71 @@
 
 -- queue outbox: jobs that may run now
 CREATE TABLE mailer.outbox (
-    id pg_catalog.int8 GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    id pg_catalog.int8 GENERATED ALWAYS AS IDENTITY,
     address text NOT NULL,
     headers jsonb,
+    priority pg_catalog.int2 NOT NULL DEFAULT 5
+        CHECK (priority OPERATOR(pg_catalog.>=) 0 AND priority OPERATOR(pg_catalog.<=) 9),
     attempt pg_catalog.int4 NOT NULL DEFAULT 0,
-    created_at pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.now()
+    created_at pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    PRIMARY KEY (priority, id)
 ) USING heap;
 
--- jobs that wait for their next attempt
+-- jobs that wait for their time, or for their next attempt
 CREATE TABLE mailer.outbox_later (
     id pg_catalog.int8 PRIMARY KEY,
     address text NOT NULL,
     headers jsonb,
-    attempt pg_catalog.int4 NOT NULL,
-    created_at pg_catalog.timestamptz NOT NULL,
+    priority pg_catalog.int2 NOT NULL DEFAULT 5
+        CHECK (priority OPERATOR(pg_catalog.>=) 0 AND priority OPERATOR(pg_catalog.<=) 9),
+    attempt pg_catalog.int4 NOT NULL DEFAULT 0,
+    created_at pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.now(),
     run_at pg_catalog.timestamptz NOT NULL,
     error pg_catalog.text,
-    sqlstate pg_catalog.text
+    sqlstate pg_catalog.text,
+    context pg_catalog.text
 ) USING heap;
-CREATE INDEX outbox_later_run_at_idx ON mailer.outbox_later (run_at);
+CREATE INDEX outbox_later_run_at_idx ON mailer.outbox_later (priority, run_at);
 
 -- jobs that were given up
 CREATE TABLE mailer.outbox_failed (
     id pg_catalog.int8 PRIMARY KEY,
     address text NOT NULL,
     headers jsonb,
+    priority pg_catalog.int2 NOT NULL DEFAULT 5,
     attempts pg_catalog.int4 NOT NULL,
     created_at pg_catalog.timestamptz NOT NULL,
     failed_at pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
     error pg_catalog.text,
-    sqlstate pg_catalog.text
+    sqlstate pg_catalog.text,
+    context pg_catalog.text
 ) USING heap;
 
+-- after a crash: jobs that are run alone, and how often they were
+CREATE TABLE mailer.outbox_suspects (
+    id pg_catalog.int8 PRIMARY KEY,
+    crashes pg_catalog.int4 NOT NULL DEFAULT 1,
+    -- which life of the server it was noted in last
+    life pg_catalog.timestamptz NOT NULL
+) USING heap;
+COMMENT ON TABLE mailer.outbox_suspects IS 'Jobs that are run alone after a crash, to see whether they cause it.';
+
 CREATE VIEW mailer.outbox_jobs AS
-    SELECT id, address, headers, 'ready'::pg_catalog.text AS status, attempt AS attempts,
+    SELECT id, address, headers, 'ready'::pg_catalog.text AS status, priority, attempt AS attempts,
         created_at, NULL::pg_catalog.timestamptz AS run_at, NULL::pg_catalog.timestamptz AS failed_at,
-        NULL::pg_catalog.text AS error, NULL::pg_catalog.text AS sqlstate
+        NULL::pg_catalog.text AS error, NULL::pg_catalog.text AS sqlstate, NULL::pg_catalog.text AS context
     FROM mailer.outbox
     UNION ALL
-    SELECT id, address, headers, 'later', attempt, created_at, run_at, NULL, error, sqlstate
+    SELECT id, address, headers, 'later', priority, attempt, created_at, run_at, NULL, error, sqlstate,
+        context
     FROM mailer.outbox_later
     UNION ALL
-    SELECT id, address, headers, 'failed', attempts, created_at, NULL, failed_at, error, sqlstate
+    SELECT id, address, headers, 'failed', priority, attempts, created_at, NULL, failed_at, error,
+        sqlstate, context
     FROM mailer.outbox_failed;
 
 COMMENT ON TABLE mailer.outbox IS 'Jobs that may run now; INSERT or COPY enqueues.';
-COMMENT ON TABLE mailer.outbox_later IS 'Jobs that wait until run_at for their next attempt.';
+COMMENT ON TABLE mailer.outbox_later IS 'Jobs that wait until run_at.';
 COMMENT ON TABLE mailer.outbox_failed IS 'Jobs that were given up after their last attempt.';
 COMMENT ON VIEW mailer.outbox_jobs IS 'All jobs of the queue with their status: ready, later or failed.';
 
@@ -60,13 +79,52 @@ SELECT pg_catalog.pg_extension_config_dump('mailer.outbox_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('mailer.outbox_later', '');
 SELECT pg_catalog.pg_extension_config_dump('mailer.outbox_failed', '');
 
+-- tell the workers at commit; also where replication has switched triggers off
 CREATE FUNCTION mailer.outbox_wake() RETURNS trigger
     AS 'MODULE_PATHNAME', 'mailer_outbox_wake' LANGUAGE C;
-REVOKE ALL ON FUNCTION mailer.outbox_wake() FROM PUBLIC;
-CREATE TRIGGER outbox_wake AFTER INSERT ON mailer.outbox
+CREATE FUNCTION mailer.outbox_later_wake() RETURNS trigger
+    AS 'MODULE_PATHNAME', 'mailer_outbox_later_wake' LANGUAGE C;
+REVOKE ALL ON FUNCTION mailer.outbox_wake(), mailer.outbox_later_wake() FROM PUBLIC;
+CREATE TRIGGER outbox_wake BEFORE INSERT ON mailer.outbox
     FOR EACH STATEMENT EXECUTE FUNCTION mailer.outbox_wake();
--- also where replication has switched triggers off
+CREATE TRIGGER outbox_update_wake AFTER UPDATE ON mailer.outbox
+    FOR EACH ROW EXECUTE FUNCTION mailer.outbox_wake();
+CREATE TRIGGER outbox_later_wake BEFORE INSERT OR UPDATE ON mailer.outbox_later
+    FOR EACH STATEMENT EXECUTE FUNCTION mailer.outbox_later_wake();
 ALTER TABLE mailer.outbox ENABLE ALWAYS TRIGGER outbox_wake;
+ALTER TABLE mailer.outbox ENABLE ALWAYS TRIGGER outbox_update_wake;
+ALTER TABLE mailer.outbox_later ENABLE ALWAYS TRIGGER outbox_later_wake;
+
+-- functions with the owner's rights, for whoever is granted EXECUTE
+CREATE FUNCTION mailer.outbox_enqueue(
+    address text, headers jsonb, priority pg_catalog.int2 DEFAULT 5
+) RETURNS pg_catalog.int8
+    LANGUAGE sql SECURITY DEFINER SET search_path TO pg_catalog, pg_temp
+    AS 'INSERT INTO mailer.outbox (address, headers, priority) VALUES ($1, $2, $3) RETURNING id';
+CREATE FUNCTION mailer.outbox_enqueue_at(
+    run_at pg_catalog.timestamptz, address text, headers jsonb, priority pg_catalog.int2 DEFAULT 5
+) RETURNS pg_catalog.int8
+    LANGUAGE sql SECURITY DEFINER SET search_path TO pg_catalog, pg_temp
+    AS 'INSERT INTO mailer.outbox_later (id, address, headers, priority, run_at) VALUES (pg_catalog.nextval(''mailer.outbox_id_seq''), $2, $3, $4, GREATEST($1, pg_catalog.now())) RETURNING id';
+CREATE FUNCTION mailer.outbox_retry(ids pg_catalog.int8[] DEFAULT NULL) RETURNS pg_catalog.int8
+    LANGUAGE sql SECURITY DEFINER SET search_path TO pg_catalog, pg_temp
+    AS 'WITH again AS (DELETE FROM mailer.outbox_failed AS f WHERE $1 IS NULL OR f.id OPERATOR(pg_catalog.=) ANY ($1) RETURNING f.id, f.address, f.headers, f.priority, f.created_at), moved AS (INSERT INTO mailer.outbox_later (id, address, headers, priority, created_at, run_at) SELECT CASE WHEN EXISTS (SELECT FROM mailer.outbox_later AS t WHERE t.id OPERATOR(pg_catalog.=) again.id) THEN pg_catalog.nextval(''mailer.outbox_id_seq'') ELSE again.id END, again.address, again.headers, again.priority, again.created_at, pg_catalog.now() FROM again RETURNING id), forward AS (UPDATE mailer.outbox_later AS l SET run_at = pg_catalog.now() WHERE l.id OPERATOR(pg_catalog.=) ANY ($1) AND l.run_at OPERATOR(pg_catalog.>) pg_catalog.now() RETURNING l.id) SELECT (SELECT pg_catalog.count(*) FROM moved) OPERATOR(pg_catalog.+) (SELECT pg_catalog.count(*) FROM forward)';
+CREATE FUNCTION mailer.outbox_cancel(id pg_catalog.int8) RETURNS pg_catalog.bool
+    LANGUAGE sql SECURITY DEFINER SET search_path TO pg_catalog, pg_temp
+    AS 'WITH ready AS (DELETE FROM mailer.outbox AS t WHERE t.ctid OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT c.ctid FROM mailer.outbox AS c WHERE c.priority OPERATOR(pg_catalog.=) ANY (''{0,1,2,3,4,5,6,7,8,9}''::pg_catalog.int2[]) AND c.id OPERATOR(pg_catalog.=) $1 FOR UPDATE SKIP LOCKED)) RETURNING t.id), waiting AS (DELETE FROM mailer.outbox_later AS t WHERE t.ctid OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT c.ctid FROM mailer.outbox_later AS c WHERE c.id OPERATOR(pg_catalog.=) $1 FOR UPDATE SKIP LOCKED)) RETURNING t.id) SELECT EXISTS (SELECT FROM ready) OR EXISTS (SELECT FROM waiting)';
+CREATE FUNCTION mailer.outbox_purge(older_than pg_catalog.interval DEFAULT '0') RETURNS pg_catalog.int8
+    LANGUAGE sql SECURITY DEFINER SET search_path TO pg_catalog, pg_temp
+    AS 'WITH gone AS (DELETE FROM mailer.outbox_failed AS f WHERE f.failed_at OPERATOR(pg_catalog.<=) (pg_catalog.now() OPERATOR(pg_catalog.-) $1) RETURNING f.id) SELECT pg_catalog.count(*) FROM gone';
+COMMENT ON FUNCTION mailer.outbox_enqueue(text, jsonb, pg_catalog.int2) IS 'Puts a job into the queue; returns its id.';
+COMMENT ON FUNCTION mailer.outbox_enqueue_at(pg_catalog.timestamptz, text, jsonb, pg_catalog.int2) IS 'Puts a job into the queue that waits until run_at; returns its id.';
+COMMENT ON FUNCTION mailer.outbox_retry(pg_catalog.int8[]) IS 'Has jobs run now that were given up (all, unless ids are given), and those of the ids that wait; returns how many.';
+COMMENT ON FUNCTION mailer.outbox_cancel(pg_catalog.int8) IS 'Removes a job, unless it is in hand; whether it was there.';
+COMMENT ON FUNCTION mailer.outbox_purge(pg_catalog.interval) IS 'Removes jobs that were given up, and that long ago; returns how many.';
+REVOKE ALL ON FUNCTION
+    mailer.outbox_enqueue(text, jsonb, pg_catalog.int2),
+    mailer.outbox_enqueue_at(pg_catalog.timestamptz, text, jsonb, pg_catalog.int2),
+    mailer.outbox_retry(pg_catalog.int8[]), mailer.outbox_cancel(pg_catalog.int8),
+    mailer.outbox_purge(pg_catalog.interval) FROM PUBLIC;
 
 -- whoever may look at the views must get at them
 GRANT USAGE ON SCHEMA mailer TO pg_monitor;
@@ -75,7 +133,8 @@ GRANT USAGE ON SCHEMA mailer TO pg_monitor;
 CREATE FUNCTION mailer.workers(
     OUT worker pg_catalog.text, OUT title pg_catalog.text, OUT process pg_catalog.int4, OUT pid pg_catalog.int4,
     OUT database pg_catalog.text, OUT state pg_catalog.text, OUT since pg_catalog.timestamptz,
-    OUT failures pg_catalog.int4
+    OUT failures pg_catalog.int4, OUT claims pg_catalog.text, OUT direct_claims pg_catalog.int8,
+    OUT portable_claims pg_catalog.int8
 ) RETURNS SETOF record
     AS 'MODULE_PATHNAME', 'mailer_workers' LANGUAGE C VOLATILE STRICT;
 REVOKE ALL ON FUNCTION mailer.workers() FROM PUBLIC;

@@ -15,6 +15,7 @@
 #include "nodes/value.h"
 #include "pgstat.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -37,11 +38,14 @@ mailer_send_main(Datum main_arg)
 	sigjmp_buf	local_sigjmp_buf;
 
 	mailer_attach_worker(&worker, "maildb", NULL);
+	mailer_enter_lane(0);
+	mailer_enter_careful(&mailer_outbox_queue, (int) Min((int64) 100 * 1, (int64) INT_MAX));
 
 	if (sigsetjmp(local_sigjmp_buf, 1) != 0)
 	{
 		mailer_recover();
-		mailer_forget_due();
+		mailer_release_claims();
+		mailer_end_turn(true);
 	}
 	PG_exception_stack = &local_sigjmp_buf;
 
@@ -51,12 +55,12 @@ mailer_send_main(Datum main_arg)
 		mailer_interrupts();
 		while (mailer_ready(true) && work())
 			mailer_interrupts();
-		mailer_sleep(mailer_until_due(60000));
+		mailer_sleep(mailer_until_due(30000));
 	}
 }
 
-/* The function, looked up anew at each start: it may have been replaced. */
-static FmgrInfo handler;
+/* The function. */
+static FmgrInfo *function;
 
 static void
 prepare(MailerJobBatch *batch)
@@ -64,34 +68,33 @@ prepare(MailerJobBatch *batch)
 	List	   *name = list_make2(makeString(pstrdup("public")),
 								  makeString(pstrdup("send_mail")));
 	Oid			types[] = {
-		TupleDescAttr(batch->tupdesc, 0)->atttypid,
-		TupleDescAttr(batch->tupdesc, 1)->atttypid,
-		TupleDescAttr(batch->tupdesc, 2)->atttypid,
-		TupleDescAttr(batch->tupdesc, 3)->atttypid,
+		batch->types[0],
+		batch->types[1],
+		batch->types[2],
+		batch->types[4],
 	};
 
-	mailer_find_function(&handler, name, lengthof(types), types,
-						 mailer_loop_context);
+	mailer_find_function(name, lengthof(types), types, &function);
 }
 
 static void
-run(MailerJobBatch *batch, MailerJob *job)
+run(MailerJobBatch *batch, MailerJob *job, int njobs)
 {
 	LOCAL_FCINFO(fcinfo, 4);
 
-	InitFunctionCallInfoData(*fcinfo, &handler, 4, InvalidOid, NULL, NULL);
+	InitFunctionCallInfoData(*fcinfo, function, 4, InvalidOid, NULL, NULL);
 	fcinfo->args[0].value = job->values[0];
 	fcinfo->args[0].isnull = job->nulls[0];
 	fcinfo->args[1].value = job->values[1];
 	fcinfo->args[1].isnull = job->nulls[1];
 	fcinfo->args[2].value = job->values[2];
 	fcinfo->args[2].isnull = job->nulls[2];
-	fcinfo->args[3].value = job->values[3];
-	fcinfo->args[3].isnull = job->nulls[3];
+	fcinfo->args[3].value = job->values[4];
+	fcinfo->args[3].isnull = job->nulls[4];
 
 	/* as in SQL, a strict function is not called with a NULL */
 	for (int i = 0; i < 4; i++)
-		if (handler.fn_strict && fcinfo->args[i].isnull)
+		if (function->fn_strict && fcinfo->args[i].isnull)
 			return;
 	(void) FunctionCallInvoke(fcinfo);
 }
@@ -103,21 +106,43 @@ run(MailerJobBatch *batch, MailerJob *job)
 static bool
 work(void)
 {
-	int			limit = 100;
+	MailerJobHandler handler = {
+		.prepare = prepare,
+		.run = run,
+		.timeout = 0,
+		.batch_time = 1000,
+	};
+	int			limit = mailer_batch_limit(100);
+	MailerRoundCare care = mailer_take_care(&worker, &mailer_outbox_queue);
 	MailerJobBatch *batch;
 
+	if (care == MAILER_CARE_WAIT || care == MAILER_CARE_AGAIN)
+		return care == MAILER_CARE_AGAIN;
 	MemoryContextReset(mailer_loop_context);
 	if (!mailer_begin(&worker))
+	{
+		mailer_end_turn(false);
 		return false;
-	mailer_promote(&mailer_outbox_queue);
-	batch = mailer_claim(&mailer_outbox_queue, limit);
+	}
+	if (care == MAILER_CARE_ONE)
+	{
+		batch = mailer_claim_noted(&mailer_outbox_queue);
+		mailer_clear_note(&mailer_outbox_queue);
+	}
+	else
+	{
+		mailer_clear_old_notes(&mailer_outbox_queue);
+		batch = mailer_claim(&mailer_outbox_queue, limit, 30000);
+	}
 	if (batch->njobs > 0)
 	{
-		mailer_run_jobs(batch, prepare, run, 0);
+		mailer_run_jobs(batch, &handler);
 		mailer_reset_session();
 		mailer_settle(batch);
 	}
 	mailer_commit();
+	mailer_keep_claims();
+	mailer_end_care(batch->queue, care, batch->njobs);
 
 	/* only what is committed is counted and told */
 	mailer_succeeded();
@@ -125,6 +150,6 @@ work(void)
 	ereport(DEBUG1,
 			(errmsg_internal("worker \"%s\": %d done, %d failed",
 							 MyBgworkerEntry->bgw_name,
-							 batch->njobs - batch->nfailed, batch->nfailed)));
-	return batch->njobs >= limit;
+							 batch->njobs - batch->nleft - batch->nfailed, batch->nfailed)));
+	return batch->njobs >= limit || batch->nleft > 0 || care == MAILER_CARE_ONE;
 }

@@ -5,7 +5,7 @@
 
 -- queue bill: jobs that may run now
 CREATE TABLE billing.bill (
-    id pg_catalog.int8 GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    id pg_catalog.int8 GENERATED ALWAYS AS IDENTITY,
     customer uuid NOT NULL,
     amount numeric NOT NULL,
     items integer NOT NULL,
@@ -13,11 +13,14 @@ CREATE TABLE billing.bill (
     seal bytea,
     due date,
     details jsonb NOT NULL,
+    priority pg_catalog.int2 NOT NULL DEFAULT 5
+        CHECK (priority OPERATOR(pg_catalog.>=) 0 AND priority OPERATOR(pg_catalog.<=) 9),
     attempt pg_catalog.int4 NOT NULL DEFAULT 0,
-    created_at pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.now()
+    created_at pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    PRIMARY KEY (priority, id)
 ) USING heap;
 
--- jobs that wait for their next attempt
+-- jobs that wait for their time, or for their next attempt
 CREATE TABLE billing.bill_later (
     id pg_catalog.int8 PRIMARY KEY,
     customer uuid NOT NULL,
@@ -27,13 +30,16 @@ CREATE TABLE billing.bill_later (
     seal bytea,
     due date,
     details jsonb NOT NULL,
-    attempt pg_catalog.int4 NOT NULL,
-    created_at pg_catalog.timestamptz NOT NULL,
+    priority pg_catalog.int2 NOT NULL DEFAULT 5
+        CHECK (priority OPERATOR(pg_catalog.>=) 0 AND priority OPERATOR(pg_catalog.<=) 9),
+    attempt pg_catalog.int4 NOT NULL DEFAULT 0,
+    created_at pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.now(),
     run_at pg_catalog.timestamptz NOT NULL,
     error pg_catalog.text,
-    sqlstate pg_catalog.text
+    sqlstate pg_catalog.text,
+    context pg_catalog.text
 ) USING heap;
-CREATE INDEX bill_later_run_at_idx ON billing.bill_later (run_at);
+CREATE INDEX bill_later_run_at_idx ON billing.bill_later (priority, run_at);
 
 -- jobs that were given up
 CREATE TABLE billing.bill_failed (
@@ -45,27 +51,40 @@ CREATE TABLE billing.bill_failed (
     seal bytea,
     due date,
     details jsonb NOT NULL,
+    priority pg_catalog.int2 NOT NULL DEFAULT 5,
     attempts pg_catalog.int4 NOT NULL,
     created_at pg_catalog.timestamptz NOT NULL,
     failed_at pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
     error pg_catalog.text,
-    sqlstate pg_catalog.text
+    sqlstate pg_catalog.text,
+    context pg_catalog.text
 ) USING heap;
 
+-- after a crash: jobs that are run alone, and how often they were
+CREATE TABLE billing.bill_suspects (
+    id pg_catalog.int8 PRIMARY KEY,
+    crashes pg_catalog.int4 NOT NULL DEFAULT 1,
+    -- which life of the server it was noted in last
+    life pg_catalog.timestamptz NOT NULL
+) USING heap;
+COMMENT ON TABLE billing.bill_suspects IS 'Jobs that are run alone after a crash, to see whether they cause it.';
+
 CREATE VIEW billing.bill_jobs AS
-    SELECT id, customer, amount, items, note, seal, due, details, 'ready'::pg_catalog.text AS status, attempt AS attempts,
+    SELECT id, customer, amount, items, note, seal, due, details, 'ready'::pg_catalog.text AS status, priority, attempt AS attempts,
         created_at, NULL::pg_catalog.timestamptz AS run_at, NULL::pg_catalog.timestamptz AS failed_at,
-        NULL::pg_catalog.text AS error, NULL::pg_catalog.text AS sqlstate
+        NULL::pg_catalog.text AS error, NULL::pg_catalog.text AS sqlstate, NULL::pg_catalog.text AS context
     FROM billing.bill
     UNION ALL
-    SELECT id, customer, amount, items, note, seal, due, details, 'later', attempt, created_at, run_at, NULL, error, sqlstate
+    SELECT id, customer, amount, items, note, seal, due, details, 'later', priority, attempt, created_at, run_at, NULL, error, sqlstate,
+        context
     FROM billing.bill_later
     UNION ALL
-    SELECT id, customer, amount, items, note, seal, due, details, 'failed', attempts, created_at, NULL, failed_at, error, sqlstate
+    SELECT id, customer, amount, items, note, seal, due, details, 'failed', priority, attempts, created_at, NULL, failed_at, error,
+        sqlstate, context
     FROM billing.bill_failed;
 
 COMMENT ON TABLE billing.bill IS 'Jobs that may run now; INSERT or COPY enqueues.';
-COMMENT ON TABLE billing.bill_later IS 'Jobs that wait until run_at for their next attempt.';
+COMMENT ON TABLE billing.bill_later IS 'Jobs that wait until run_at.';
 COMMENT ON TABLE billing.bill_failed IS 'Jobs that were given up after their last attempt.';
 COMMENT ON VIEW billing.bill_jobs IS 'All jobs of the queue with their status: ready, later or failed.';
 
@@ -75,13 +94,52 @@ SELECT pg_catalog.pg_extension_config_dump('billing.bill_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('billing.bill_later', '');
 SELECT pg_catalog.pg_extension_config_dump('billing.bill_failed', '');
 
+-- tell the workers at commit; also where replication has switched triggers off
 CREATE FUNCTION billing.bill_wake() RETURNS trigger
     AS 'MODULE_PATHNAME', 'billing_bill_wake' LANGUAGE C;
-REVOKE ALL ON FUNCTION billing.bill_wake() FROM PUBLIC;
-CREATE TRIGGER bill_wake AFTER INSERT ON billing.bill
+CREATE FUNCTION billing.bill_later_wake() RETURNS trigger
+    AS 'MODULE_PATHNAME', 'billing_bill_later_wake' LANGUAGE C;
+REVOKE ALL ON FUNCTION billing.bill_wake(), billing.bill_later_wake() FROM PUBLIC;
+CREATE TRIGGER bill_wake BEFORE INSERT ON billing.bill
     FOR EACH STATEMENT EXECUTE FUNCTION billing.bill_wake();
--- also where replication has switched triggers off
+CREATE TRIGGER bill_update_wake AFTER UPDATE ON billing.bill
+    FOR EACH ROW EXECUTE FUNCTION billing.bill_wake();
+CREATE TRIGGER bill_later_wake BEFORE INSERT OR UPDATE ON billing.bill_later
+    FOR EACH STATEMENT EXECUTE FUNCTION billing.bill_later_wake();
 ALTER TABLE billing.bill ENABLE ALWAYS TRIGGER bill_wake;
+ALTER TABLE billing.bill ENABLE ALWAYS TRIGGER bill_update_wake;
+ALTER TABLE billing.bill_later ENABLE ALWAYS TRIGGER bill_later_wake;
+
+-- functions with the owner's rights, for whoever is granted EXECUTE
+CREATE FUNCTION billing.bill_enqueue(
+    customer uuid, amount numeric, items integer, note text, seal bytea, due date, details jsonb, priority pg_catalog.int2 DEFAULT 5
+) RETURNS pg_catalog.int8
+    LANGUAGE sql SECURITY DEFINER SET search_path TO pg_catalog, pg_temp
+    AS 'INSERT INTO billing.bill (customer, amount, items, note, seal, due, details, priority) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING id';
+CREATE FUNCTION billing.bill_enqueue_at(
+    run_at pg_catalog.timestamptz, customer uuid, amount numeric, items integer, note text, seal bytea, due date, details jsonb, priority pg_catalog.int2 DEFAULT 5
+) RETURNS pg_catalog.int8
+    LANGUAGE sql SECURITY DEFINER SET search_path TO pg_catalog, pg_temp
+    AS 'INSERT INTO billing.bill_later (id, customer, amount, items, note, seal, due, details, priority, run_at) VALUES (pg_catalog.nextval(''billing.bill_id_seq''), $2, $3, $4, $5, $6, $7, $8, $9, GREATEST($1, pg_catalog.now())) RETURNING id';
+CREATE FUNCTION billing.bill_retry(ids pg_catalog.int8[] DEFAULT NULL) RETURNS pg_catalog.int8
+    LANGUAGE sql SECURITY DEFINER SET search_path TO pg_catalog, pg_temp
+    AS 'WITH again AS (DELETE FROM billing.bill_failed AS f WHERE $1 IS NULL OR f.id OPERATOR(pg_catalog.=) ANY ($1) RETURNING f.id, f.customer, f.amount, f.items, f.note, f.seal, f.due, f.details, f.priority, f.created_at), moved AS (INSERT INTO billing.bill_later (id, customer, amount, items, note, seal, due, details, priority, created_at, run_at) SELECT CASE WHEN EXISTS (SELECT FROM billing.bill_later AS t WHERE t.id OPERATOR(pg_catalog.=) again.id) THEN pg_catalog.nextval(''billing.bill_id_seq'') ELSE again.id END, again.customer, again.amount, again.items, again.note, again.seal, again.due, again.details, again.priority, again.created_at, pg_catalog.now() FROM again RETURNING id), forward AS (UPDATE billing.bill_later AS l SET run_at = pg_catalog.now() WHERE l.id OPERATOR(pg_catalog.=) ANY ($1) AND l.run_at OPERATOR(pg_catalog.>) pg_catalog.now() RETURNING l.id) SELECT (SELECT pg_catalog.count(*) FROM moved) OPERATOR(pg_catalog.+) (SELECT pg_catalog.count(*) FROM forward)';
+CREATE FUNCTION billing.bill_cancel(id pg_catalog.int8) RETURNS pg_catalog.bool
+    LANGUAGE sql SECURITY DEFINER SET search_path TO pg_catalog, pg_temp
+    AS 'WITH ready AS (DELETE FROM billing.bill AS t WHERE t.ctid OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT c.ctid FROM billing.bill AS c WHERE c.priority OPERATOR(pg_catalog.=) ANY (''{0,1,2,3,4,5,6,7,8,9}''::pg_catalog.int2[]) AND c.id OPERATOR(pg_catalog.=) $1 FOR UPDATE SKIP LOCKED)) RETURNING t.id), waiting AS (DELETE FROM billing.bill_later AS t WHERE t.ctid OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT c.ctid FROM billing.bill_later AS c WHERE c.id OPERATOR(pg_catalog.=) $1 FOR UPDATE SKIP LOCKED)) RETURNING t.id) SELECT EXISTS (SELECT FROM ready) OR EXISTS (SELECT FROM waiting)';
+CREATE FUNCTION billing.bill_purge(older_than pg_catalog.interval DEFAULT '0') RETURNS pg_catalog.int8
+    LANGUAGE sql SECURITY DEFINER SET search_path TO pg_catalog, pg_temp
+    AS 'WITH gone AS (DELETE FROM billing.bill_failed AS f WHERE f.failed_at OPERATOR(pg_catalog.<=) (pg_catalog.now() OPERATOR(pg_catalog.-) $1) RETURNING f.id) SELECT pg_catalog.count(*) FROM gone';
+COMMENT ON FUNCTION billing.bill_enqueue(uuid, numeric, integer, text, bytea, date, jsonb, pg_catalog.int2) IS 'Puts a job into the queue; returns its id.';
+COMMENT ON FUNCTION billing.bill_enqueue_at(pg_catalog.timestamptz, uuid, numeric, integer, text, bytea, date, jsonb, pg_catalog.int2) IS 'Puts a job into the queue that waits until run_at; returns its id.';
+COMMENT ON FUNCTION billing.bill_retry(pg_catalog.int8[]) IS 'Has jobs run now that were given up (all, unless ids are given), and those of the ids that wait; returns how many.';
+COMMENT ON FUNCTION billing.bill_cancel(pg_catalog.int8) IS 'Removes a job, unless it is in hand; whether it was there.';
+COMMENT ON FUNCTION billing.bill_purge(pg_catalog.interval) IS 'Removes jobs that were given up, and that long ago; returns how many.';
+REVOKE ALL ON FUNCTION
+    billing.bill_enqueue(uuid, numeric, integer, text, bytea, date, jsonb, pg_catalog.int2),
+    billing.bill_enqueue_at(pg_catalog.timestamptz, uuid, numeric, integer, text, bytea, date, jsonb, pg_catalog.int2),
+    billing.bill_retry(pg_catalog.int8[]), billing.bill_cancel(pg_catalog.int8),
+    billing.bill_purge(pg_catalog.interval) FROM PUBLIC;
 
 -- shared state bill
 CREATE FUNCTION billing.get_bill_stats(
@@ -104,7 +162,8 @@ GRANT USAGE ON SCHEMA billing TO pg_monitor;
 CREATE FUNCTION billing.workers(
     OUT worker pg_catalog.text, OUT title pg_catalog.text, OUT process pg_catalog.int4, OUT pid pg_catalog.int4,
     OUT database pg_catalog.text, OUT state pg_catalog.text, OUT since pg_catalog.timestamptz,
-    OUT failures pg_catalog.int4
+    OUT failures pg_catalog.int4, OUT claims pg_catalog.text, OUT direct_claims pg_catalog.int8,
+    OUT portable_claims pg_catalog.int8
 ) RETURNS SETOF record
     AS 'MODULE_PATHNAME', 'billing_workers' LANGUAGE C VOLATILE STRICT;
 REVOKE ALL ON FUNCTION billing.workers() FROM PUBLIC;

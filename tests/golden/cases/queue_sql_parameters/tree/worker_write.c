@@ -15,6 +15,7 @@
 #include "nodes/value.h"
 #include "pgstat.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -45,11 +46,14 @@ billing_write_main(Datum main_arg)
 	sigjmp_buf	local_sigjmp_buf;
 
 	billing_attach_worker(&worker, "billingdb", NULL);
+	billing_enter_lane(0);
+	billing_enter_careful(&billing_bill_queue, (int) Min((int64) 25 * 1, (int64) INT_MAX));
 
 	if (sigsetjmp(local_sigjmp_buf, 1) != 0)
 	{
 		billing_recover();
-		billing_forget_due();
+		billing_release_claims();
+		billing_end_turn(true);
 		if (billing_last_error() != NULL)
 			record(0, 0, 0, billing_last_error());
 	}
@@ -61,7 +65,7 @@ billing_write_main(Datum main_arg)
 		billing_interrupts();
 		while (billing_ready(true) && work())
 			billing_interrupts();
-		billing_sleep(billing_until_due(60000));
+		billing_sleep(billing_until_due(30000));
 	}
 }
 
@@ -73,16 +77,16 @@ prepare(BillingJobBatch *batch)
 {
 	SPIPlanPtr	prepared;
 	Oid			types[] = {
-		TupleDescAttr(batch->tupdesc, 0)->atttypid,
-		TupleDescAttr(batch->tupdesc, 1)->atttypid,
-		TupleDescAttr(batch->tupdesc, 2)->atttypid,
+		batch->types[0],
+		batch->types[1],
+		batch->types[2],
 		FLOAT8OID,
-		TupleDescAttr(batch->tupdesc, 3)->atttypid,
-		TupleDescAttr(batch->tupdesc, 4)->atttypid,
-		TupleDescAttr(batch->tupdesc, 5)->atttypid,
-		TupleDescAttr(batch->tupdesc, 6)->atttypid,
+		batch->types[3],
+		batch->types[4],
+		batch->types[5],
+		batch->types[6],
 		INT4OID,
-		TupleDescAttr(batch->tupdesc, 7)->atttypid,
+		batch->types[7],
 		BOOLOID,
 		TEXTOID,
 		INT4OID,
@@ -102,7 +106,7 @@ prepare(BillingJobBatch *batch)
 }
 
 static void
-run(BillingJobBatch *batch, BillingJob *job)
+run(BillingJobBatch *batch, BillingJob *job, int njobs)
 {
 	Datum		values[] = {
 		job->values[0],
@@ -149,21 +153,43 @@ run(BillingJobBatch *batch, BillingJob *job)
 static bool
 work(void)
 {
-	int			limit = 25;
+	BillingJobHandler handler = {
+		.prepare = prepare,
+		.run = run,
+		.timeout = (int) Min((int64) billing_limit_seconds * 1000, (int64) INT_MAX),
+		.batch_time = 1000,
+	};
+	int			limit = billing_batch_limit(25);
+	BillingRoundCare care = billing_take_care(&worker, &billing_bill_queue);
 	BillingJobBatch *batch;
 
+	if (care == BILLING_CARE_WAIT || care == BILLING_CARE_AGAIN)
+		return care == BILLING_CARE_AGAIN;
 	MemoryContextReset(billing_loop_context);
 	if (!billing_begin(&worker))
+	{
+		billing_end_turn(false);
 		return false;
-	billing_promote(&billing_bill_queue);
-	batch = billing_claim(&billing_bill_queue, limit);
+	}
+	if (care == BILLING_CARE_ONE)
+	{
+		batch = billing_claim_noted(&billing_bill_queue);
+		billing_clear_note(&billing_bill_queue);
+	}
+	else
+	{
+		billing_clear_old_notes(&billing_bill_queue);
+		batch = billing_claim(&billing_bill_queue, limit, 30000);
+	}
 	if (batch->njobs > 0)
 	{
-		billing_run_jobs(batch, prepare, run, (int) Min((int64) billing_limit_seconds * 1000, (int64) INT_MAX));
+		billing_run_jobs(batch, &handler);
 		billing_reset_session();
 		billing_settle(batch);
 	}
 	billing_commit();
+	billing_keep_claims();
+	billing_end_care(batch->queue, care, batch->njobs);
 
 	/* only what is committed is counted and told */
 	billing_succeeded();
@@ -171,10 +197,10 @@ work(void)
 	ereport(DEBUG1,
 			(errmsg_internal("worker \"%s\": %d done, %d failed",
 							 MyBgworkerEntry->bgw_name,
-							 batch->njobs - batch->nfailed, batch->nfailed)));
-	record(batch->njobs - batch->nfailed, batch->ngiven_up,
+							 batch->njobs - batch->nleft - batch->nfailed, batch->nfailed)));
+	record(batch->njobs - batch->nleft - batch->nfailed, batch->ngiven_up,
 		   batch->nfailed - batch->ngiven_up, NULL);
-	return batch->njobs >= limit;
+	return batch->njobs >= limit || batch->nleft > 0 || care == BILLING_CARE_ONE;
 }
 
 /*

@@ -5,49 +5,68 @@
 
 -- queue letters: jobs that may run now
 CREATE TABLE office.letters (
-    id pg_catalog.int8 GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    id pg_catalog.int8 GENERATED ALWAYS AS IDENTITY,
     body text NOT NULL,
+    priority pg_catalog.int2 NOT NULL DEFAULT 5
+        CHECK (priority OPERATOR(pg_catalog.>=) 0 AND priority OPERATOR(pg_catalog.<=) 9),
     attempt pg_catalog.int4 NOT NULL DEFAULT 0,
-    created_at pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.now()
+    created_at pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    PRIMARY KEY (priority, id)
 ) USING heap;
 
--- jobs that wait for their next attempt
+-- jobs that wait for their time, or for their next attempt
 CREATE TABLE office.letters_later (
     id pg_catalog.int8 PRIMARY KEY,
     body text NOT NULL,
-    attempt pg_catalog.int4 NOT NULL,
-    created_at pg_catalog.timestamptz NOT NULL,
+    priority pg_catalog.int2 NOT NULL DEFAULT 5
+        CHECK (priority OPERATOR(pg_catalog.>=) 0 AND priority OPERATOR(pg_catalog.<=) 9),
+    attempt pg_catalog.int4 NOT NULL DEFAULT 0,
+    created_at pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.now(),
     run_at pg_catalog.timestamptz NOT NULL,
     error pg_catalog.text,
-    sqlstate pg_catalog.text
+    sqlstate pg_catalog.text,
+    context pg_catalog.text
 ) USING heap;
-CREATE INDEX letters_later_run_at_idx ON office.letters_later (run_at);
+CREATE INDEX letters_later_run_at_idx ON office.letters_later (priority, run_at);
 
 -- jobs that were given up
 CREATE TABLE office.letters_failed (
     id pg_catalog.int8 PRIMARY KEY,
     body text NOT NULL,
+    priority pg_catalog.int2 NOT NULL DEFAULT 5,
     attempts pg_catalog.int4 NOT NULL,
     created_at pg_catalog.timestamptz NOT NULL,
     failed_at pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
     error pg_catalog.text,
-    sqlstate pg_catalog.text
+    sqlstate pg_catalog.text,
+    context pg_catalog.text
 ) USING heap;
 
+-- after a crash: jobs that are run alone, and how often they were
+CREATE TABLE office.letters_suspects (
+    id pg_catalog.int8 PRIMARY KEY,
+    crashes pg_catalog.int4 NOT NULL DEFAULT 1,
+    -- which life of the server it was noted in last
+    life pg_catalog.timestamptz NOT NULL
+) USING heap;
+COMMENT ON TABLE office.letters_suspects IS 'Jobs that are run alone after a crash, to see whether they cause it.';
+
 CREATE VIEW office.letters_jobs AS
-    SELECT id, body, 'ready'::pg_catalog.text AS status, attempt AS attempts,
+    SELECT id, body, 'ready'::pg_catalog.text AS status, priority, attempt AS attempts,
         created_at, NULL::pg_catalog.timestamptz AS run_at, NULL::pg_catalog.timestamptz AS failed_at,
-        NULL::pg_catalog.text AS error, NULL::pg_catalog.text AS sqlstate
+        NULL::pg_catalog.text AS error, NULL::pg_catalog.text AS sqlstate, NULL::pg_catalog.text AS context
     FROM office.letters
     UNION ALL
-    SELECT id, body, 'later', attempt, created_at, run_at, NULL, error, sqlstate
+    SELECT id, body, 'later', priority, attempt, created_at, run_at, NULL, error, sqlstate,
+        context
     FROM office.letters_later
     UNION ALL
-    SELECT id, body, 'failed', attempts, created_at, NULL, failed_at, error, sqlstate
+    SELECT id, body, 'failed', priority, attempts, created_at, NULL, failed_at, error,
+        sqlstate, context
     FROM office.letters_failed;
 
 COMMENT ON TABLE office.letters IS 'Jobs that may run now; INSERT or COPY enqueues.';
-COMMENT ON TABLE office.letters_later IS 'Jobs that wait until run_at for their next attempt.';
+COMMENT ON TABLE office.letters_later IS 'Jobs that wait until run_at.';
 COMMENT ON TABLE office.letters_failed IS 'Jobs that were given up after their last attempt.';
 COMMENT ON VIEW office.letters_jobs IS 'All jobs of the queue with their status: ready, later or failed.';
 
@@ -57,13 +76,52 @@ SELECT pg_catalog.pg_extension_config_dump('office.letters_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('office.letters_later', '');
 SELECT pg_catalog.pg_extension_config_dump('office.letters_failed', '');
 
+-- tell the workers at commit; also where replication has switched triggers off
 CREATE FUNCTION office.letters_wake() RETURNS trigger
     AS 'MODULE_PATHNAME', 'office_letters_wake' LANGUAGE C;
-REVOKE ALL ON FUNCTION office.letters_wake() FROM PUBLIC;
-CREATE TRIGGER letters_wake AFTER INSERT ON office.letters
+CREATE FUNCTION office.letters_later_wake() RETURNS trigger
+    AS 'MODULE_PATHNAME', 'office_letters_later_wake' LANGUAGE C;
+REVOKE ALL ON FUNCTION office.letters_wake(), office.letters_later_wake() FROM PUBLIC;
+CREATE TRIGGER letters_wake BEFORE INSERT ON office.letters
     FOR EACH STATEMENT EXECUTE FUNCTION office.letters_wake();
--- also where replication has switched triggers off
+CREATE TRIGGER letters_update_wake AFTER UPDATE ON office.letters
+    FOR EACH ROW EXECUTE FUNCTION office.letters_wake();
+CREATE TRIGGER letters_later_wake BEFORE INSERT OR UPDATE ON office.letters_later
+    FOR EACH STATEMENT EXECUTE FUNCTION office.letters_later_wake();
 ALTER TABLE office.letters ENABLE ALWAYS TRIGGER letters_wake;
+ALTER TABLE office.letters ENABLE ALWAYS TRIGGER letters_update_wake;
+ALTER TABLE office.letters_later ENABLE ALWAYS TRIGGER letters_later_wake;
+
+-- functions with the owner's rights, for whoever is granted EXECUTE
+CREATE FUNCTION office.letters_enqueue(
+    body text, priority pg_catalog.int2 DEFAULT 5
+) RETURNS pg_catalog.int8
+    LANGUAGE sql SECURITY DEFINER SET search_path TO pg_catalog, pg_temp
+    AS 'INSERT INTO office.letters (body, priority) VALUES ($1, $2) RETURNING id';
+CREATE FUNCTION office.letters_enqueue_at(
+    run_at pg_catalog.timestamptz, body text, priority pg_catalog.int2 DEFAULT 5
+) RETURNS pg_catalog.int8
+    LANGUAGE sql SECURITY DEFINER SET search_path TO pg_catalog, pg_temp
+    AS 'INSERT INTO office.letters_later (id, body, priority, run_at) VALUES (pg_catalog.nextval(''office.letters_id_seq''), $2, $3, GREATEST($1, pg_catalog.now())) RETURNING id';
+CREATE FUNCTION office.letters_retry(ids pg_catalog.int8[] DEFAULT NULL) RETURNS pg_catalog.int8
+    LANGUAGE sql SECURITY DEFINER SET search_path TO pg_catalog, pg_temp
+    AS 'WITH again AS (DELETE FROM office.letters_failed AS f WHERE $1 IS NULL OR f.id OPERATOR(pg_catalog.=) ANY ($1) RETURNING f.id, f.body, f.priority, f.created_at), moved AS (INSERT INTO office.letters_later (id, body, priority, created_at, run_at) SELECT CASE WHEN EXISTS (SELECT FROM office.letters_later AS t WHERE t.id OPERATOR(pg_catalog.=) again.id) THEN pg_catalog.nextval(''office.letters_id_seq'') ELSE again.id END, again.body, again.priority, again.created_at, pg_catalog.now() FROM again RETURNING id), forward AS (UPDATE office.letters_later AS l SET run_at = pg_catalog.now() WHERE l.id OPERATOR(pg_catalog.=) ANY ($1) AND l.run_at OPERATOR(pg_catalog.>) pg_catalog.now() RETURNING l.id) SELECT (SELECT pg_catalog.count(*) FROM moved) OPERATOR(pg_catalog.+) (SELECT pg_catalog.count(*) FROM forward)';
+CREATE FUNCTION office.letters_cancel(id pg_catalog.int8) RETURNS pg_catalog.bool
+    LANGUAGE sql SECURITY DEFINER SET search_path TO pg_catalog, pg_temp
+    AS 'WITH ready AS (DELETE FROM office.letters AS t WHERE t.ctid OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT c.ctid FROM office.letters AS c WHERE c.priority OPERATOR(pg_catalog.=) ANY (''{0,1,2,3,4,5,6,7,8,9}''::pg_catalog.int2[]) AND c.id OPERATOR(pg_catalog.=) $1 FOR UPDATE SKIP LOCKED)) RETURNING t.id), waiting AS (DELETE FROM office.letters_later AS t WHERE t.ctid OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT c.ctid FROM office.letters_later AS c WHERE c.id OPERATOR(pg_catalog.=) $1 FOR UPDATE SKIP LOCKED)) RETURNING t.id) SELECT EXISTS (SELECT FROM ready) OR EXISTS (SELECT FROM waiting)';
+CREATE FUNCTION office.letters_purge(older_than pg_catalog.interval DEFAULT '0') RETURNS pg_catalog.int8
+    LANGUAGE sql SECURITY DEFINER SET search_path TO pg_catalog, pg_temp
+    AS 'WITH gone AS (DELETE FROM office.letters_failed AS f WHERE f.failed_at OPERATOR(pg_catalog.<=) (pg_catalog.now() OPERATOR(pg_catalog.-) $1) RETURNING f.id) SELECT pg_catalog.count(*) FROM gone';
+COMMENT ON FUNCTION office.letters_enqueue(text, pg_catalog.int2) IS 'Puts a job into the queue; returns its id.';
+COMMENT ON FUNCTION office.letters_enqueue_at(pg_catalog.timestamptz, text, pg_catalog.int2) IS 'Puts a job into the queue that waits until run_at; returns its id.';
+COMMENT ON FUNCTION office.letters_retry(pg_catalog.int8[]) IS 'Has jobs run now that were given up (all, unless ids are given), and those of the ids that wait; returns how many.';
+COMMENT ON FUNCTION office.letters_cancel(pg_catalog.int8) IS 'Removes a job, unless it is in hand; whether it was there.';
+COMMENT ON FUNCTION office.letters_purge(pg_catalog.interval) IS 'Removes jobs that were given up, and that long ago; returns how many.';
+REVOKE ALL ON FUNCTION
+    office.letters_enqueue(text, pg_catalog.int2),
+    office.letters_enqueue_at(pg_catalog.timestamptz, text, pg_catalog.int2),
+    office.letters_retry(pg_catalog.int8[]), office.letters_cancel(pg_catalog.int8),
+    office.letters_purge(pg_catalog.interval) FROM PUBLIC;
 
 -- whoever may look at the views must get at them
 GRANT USAGE ON SCHEMA office TO pg_monitor;
@@ -72,7 +130,8 @@ GRANT USAGE ON SCHEMA office TO pg_monitor;
 CREATE FUNCTION office.workers(
     OUT worker pg_catalog.text, OUT title pg_catalog.text, OUT process pg_catalog.int4, OUT pid pg_catalog.int4,
     OUT database pg_catalog.text, OUT state pg_catalog.text, OUT since pg_catalog.timestamptz,
-    OUT failures pg_catalog.int4
+    OUT failures pg_catalog.int4, OUT claims pg_catalog.text, OUT direct_claims pg_catalog.int8,
+    OUT portable_claims pg_catalog.int8
 ) RETURNS SETOF record
     AS 'MODULE_PATHNAME', 'office_workers' LANGUAGE C VOLATILE STRICT;
 REVOKE ALL ON FUNCTION office.workers() FROM PUBLIC;
@@ -92,12 +151,14 @@ COMMENT ON FUNCTION office.resume() IS 'Lets workers that were asked to stand st
 
 -- what the workers need that run as this role
 GRANT USAGE ON SCHEMA office TO clerk;
-GRANT SELECT, INSERT, UPDATE, DELETE ON office.letters, office.letters_later, office.letters_failed TO clerk;
+GRANT SELECT, INSERT, UPDATE, DELETE ON office.letters, office.letters_later, office.letters_failed,
+    office.letters_suspects TO clerk;
 GRANT USAGE ON SEQUENCE office.letters_id_seq TO clerk;
 
 -- what the workers need that run as this role
 GRANT USAGE ON SCHEMA office TO "O'Hara";
-GRANT SELECT, INSERT, UPDATE, DELETE ON office.letters, office.letters_later, office.letters_failed TO "O'Hara";
+GRANT SELECT, INSERT, UPDATE, DELETE ON office.letters, office.letters_later, office.letters_failed,
+    office.letters_suspects TO "O'Hara";
 GRANT USAGE ON SEQUENCE office.letters_id_seq TO "O'Hara";
 
 -- one row for each time that this database got the extension or its data: with

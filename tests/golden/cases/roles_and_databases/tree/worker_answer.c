@@ -15,6 +15,7 @@
 #include "nodes/value.h"
 #include "pgstat.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -37,11 +38,14 @@ office_answer_main(Datum main_arg)
 	sigjmp_buf	local_sigjmp_buf;
 
 	office_attach_worker(&worker, "main", "clerk");
+	office_enter_lane(0);
+	office_enter_careful(&office_letters_queue, (int) Min((int64) 100 * 1, (int64) INT_MAX));
 
 	if (sigsetjmp(local_sigjmp_buf, 1) != 0)
 	{
 		office_recover();
-		office_forget_due();
+		office_release_claims();
+		office_end_turn(true);
 	}
 	PG_exception_stack = &local_sigjmp_buf;
 
@@ -51,12 +55,12 @@ office_answer_main(Datum main_arg)
 		office_interrupts();
 		while (office_ready(true) && work())
 			office_interrupts();
-		office_sleep(office_until_due(60000));
+		office_sleep(office_until_due(30000));
 	}
 }
 
-/* The function, looked up anew at each start: it may have been replaced. */
-static FmgrInfo handler;
+/* The function. */
+static FmgrInfo *function;
 
 static void
 prepare(OfficeJobBatch *batch)
@@ -64,25 +68,24 @@ prepare(OfficeJobBatch *batch)
 	List	   *name = list_make2(makeString(pstrdup("public")),
 								  makeString(pstrdup("answer")));
 	Oid			types[] = {
-		TupleDescAttr(batch->tupdesc, 1)->atttypid,
+		batch->types[1],
 	};
 
-	office_find_function(&handler, name, lengthof(types), types,
-						 office_loop_context);
+	office_find_function(name, lengthof(types), types, &function);
 }
 
 static void
-run(OfficeJobBatch *batch, OfficeJob *job)
+run(OfficeJobBatch *batch, OfficeJob *job, int njobs)
 {
 	LOCAL_FCINFO(fcinfo, 1);
 
-	InitFunctionCallInfoData(*fcinfo, &handler, 1, InvalidOid, NULL, NULL);
+	InitFunctionCallInfoData(*fcinfo, function, 1, InvalidOid, NULL, NULL);
 	fcinfo->args[0].value = job->values[1];
 	fcinfo->args[0].isnull = job->nulls[1];
 
 	/* as in SQL, a strict function is not called with a NULL */
 	for (int i = 0; i < 1; i++)
-		if (handler.fn_strict && fcinfo->args[i].isnull)
+		if (function->fn_strict && fcinfo->args[i].isnull)
 			return;
 	(void) FunctionCallInvoke(fcinfo);
 }
@@ -94,21 +97,43 @@ run(OfficeJobBatch *batch, OfficeJob *job)
 static bool
 work(void)
 {
-	int			limit = 100;
+	OfficeJobHandler handler = {
+		.prepare = prepare,
+		.run = run,
+		.timeout = 0,
+		.batch_time = 1000,
+	};
+	int			limit = office_batch_limit(100);
+	OfficeRoundCare care = office_take_care(&worker, &office_letters_queue);
 	OfficeJobBatch *batch;
 
+	if (care == OFFICE_CARE_WAIT || care == OFFICE_CARE_AGAIN)
+		return care == OFFICE_CARE_AGAIN;
 	MemoryContextReset(office_loop_context);
 	if (!office_begin(&worker))
+	{
+		office_end_turn(false);
 		return false;
-	office_promote(&office_letters_queue);
-	batch = office_claim(&office_letters_queue, limit);
+	}
+	if (care == OFFICE_CARE_ONE)
+	{
+		batch = office_claim_noted(&office_letters_queue);
+		office_clear_note(&office_letters_queue);
+	}
+	else
+	{
+		office_clear_old_notes(&office_letters_queue);
+		batch = office_claim(&office_letters_queue, limit, 30000);
+	}
 	if (batch->njobs > 0)
 	{
-		office_run_jobs(batch, prepare, run, 0);
+		office_run_jobs(batch, &handler);
 		office_reset_session();
 		office_settle(batch);
 	}
 	office_commit();
+	office_keep_claims();
+	office_end_care(batch->queue, care, batch->njobs);
 
 	/* only what is committed is counted and told */
 	office_succeeded();
@@ -116,6 +141,6 @@ work(void)
 	ereport(DEBUG1,
 			(errmsg_internal("worker \"%s\": %d done, %d failed",
 							 MyBgworkerEntry->bgw_name,
-							 batch->njobs - batch->nfailed, batch->nfailed)));
-	return batch->njobs >= limit;
+							 batch->njobs - batch->nleft - batch->nfailed, batch->nfailed)));
+	return batch->njobs >= limit || batch->nleft > 0 || care == OFFICE_CARE_ONE;
 }

@@ -15,7 +15,6 @@
 
 #include "access/xact.h"
 #include "commands/dbcommands.h"
-#include "commands/trigger.h"
 #include "miscadmin.h"
 #include "postmaster/bgworker.h"
 #include "utils/guc.h"

@@ -5,49 +5,68 @@
 
 -- queue parcels: jobs that may run now
 CREATE TABLE crowd.parcels (
-    id pg_catalog.int8 GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    id pg_catalog.int8 GENERATED ALWAYS AS IDENTITY,
     weight bigint,
+    priority pg_catalog.int2 NOT NULL DEFAULT 5
+        CHECK (priority OPERATOR(pg_catalog.>=) 0 AND priority OPERATOR(pg_catalog.<=) 9),
     attempt pg_catalog.int4 NOT NULL DEFAULT 0,
-    created_at pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.now()
+    created_at pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    PRIMARY KEY (priority, id)
 ) USING heap;
 
--- jobs that wait for their next attempt
+-- jobs that wait for their time, or for their next attempt
 CREATE TABLE crowd.parcels_later (
     id pg_catalog.int8 PRIMARY KEY,
     weight bigint,
-    attempt pg_catalog.int4 NOT NULL,
-    created_at pg_catalog.timestamptz NOT NULL,
+    priority pg_catalog.int2 NOT NULL DEFAULT 5
+        CHECK (priority OPERATOR(pg_catalog.>=) 0 AND priority OPERATOR(pg_catalog.<=) 9),
+    attempt pg_catalog.int4 NOT NULL DEFAULT 0,
+    created_at pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.now(),
     run_at pg_catalog.timestamptz NOT NULL,
     error pg_catalog.text,
-    sqlstate pg_catalog.text
+    sqlstate pg_catalog.text,
+    context pg_catalog.text
 ) USING heap;
-CREATE INDEX parcels_later_run_at_idx ON crowd.parcels_later (run_at);
+CREATE INDEX parcels_later_run_at_idx ON crowd.parcels_later (priority, run_at);
 
 -- jobs that were given up
 CREATE TABLE crowd.parcels_failed (
     id pg_catalog.int8 PRIMARY KEY,
     weight bigint,
+    priority pg_catalog.int2 NOT NULL DEFAULT 5,
     attempts pg_catalog.int4 NOT NULL,
     created_at pg_catalog.timestamptz NOT NULL,
     failed_at pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
     error pg_catalog.text,
-    sqlstate pg_catalog.text
+    sqlstate pg_catalog.text,
+    context pg_catalog.text
 ) USING heap;
 
+-- after a crash: jobs that are run alone, and how often they were
+CREATE TABLE crowd.parcels_suspects (
+    id pg_catalog.int8 PRIMARY KEY,
+    crashes pg_catalog.int4 NOT NULL DEFAULT 1,
+    -- which life of the server it was noted in last
+    life pg_catalog.timestamptz NOT NULL
+) USING heap;
+COMMENT ON TABLE crowd.parcels_suspects IS 'Jobs that are run alone after a crash, to see whether they cause it.';
+
 CREATE VIEW crowd.parcels_jobs AS
-    SELECT id, weight, 'ready'::pg_catalog.text AS status, attempt AS attempts,
+    SELECT id, weight, 'ready'::pg_catalog.text AS status, priority, attempt AS attempts,
         created_at, NULL::pg_catalog.timestamptz AS run_at, NULL::pg_catalog.timestamptz AS failed_at,
-        NULL::pg_catalog.text AS error, NULL::pg_catalog.text AS sqlstate
+        NULL::pg_catalog.text AS error, NULL::pg_catalog.text AS sqlstate, NULL::pg_catalog.text AS context
     FROM crowd.parcels
     UNION ALL
-    SELECT id, weight, 'later', attempt, created_at, run_at, NULL, error, sqlstate
+    SELECT id, weight, 'later', priority, attempt, created_at, run_at, NULL, error, sqlstate,
+        context
     FROM crowd.parcels_later
     UNION ALL
-    SELECT id, weight, 'failed', attempts, created_at, NULL, failed_at, error, sqlstate
+    SELECT id, weight, 'failed', priority, attempts, created_at, NULL, failed_at, error,
+        sqlstate, context
     FROM crowd.parcels_failed;
 
 COMMENT ON TABLE crowd.parcels IS 'Jobs that may run now; INSERT or COPY enqueues.';
-COMMENT ON TABLE crowd.parcels_later IS 'Jobs that wait until run_at for their next attempt.';
+COMMENT ON TABLE crowd.parcels_later IS 'Jobs that wait until run_at.';
 COMMENT ON TABLE crowd.parcels_failed IS 'Jobs that were given up after their last attempt.';
 COMMENT ON VIEW crowd.parcels_jobs IS 'All jobs of the queue with their status: ready, later or failed.';
 
@@ -57,59 +76,117 @@ SELECT pg_catalog.pg_extension_config_dump('crowd.parcels_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('crowd.parcels_later', '');
 SELECT pg_catalog.pg_extension_config_dump('crowd.parcels_failed', '');
 
+-- tell the workers at commit; also where replication has switched triggers off
 CREATE FUNCTION crowd.parcels_wake() RETURNS trigger
     AS 'MODULE_PATHNAME', 'crowd_parcels_wake' LANGUAGE C;
-REVOKE ALL ON FUNCTION crowd.parcels_wake() FROM PUBLIC;
-CREATE TRIGGER parcels_wake AFTER INSERT ON crowd.parcels
+CREATE FUNCTION crowd.parcels_later_wake() RETURNS trigger
+    AS 'MODULE_PATHNAME', 'crowd_parcels_later_wake' LANGUAGE C;
+REVOKE ALL ON FUNCTION crowd.parcels_wake(), crowd.parcels_later_wake() FROM PUBLIC;
+CREATE TRIGGER parcels_wake BEFORE INSERT ON crowd.parcels
     FOR EACH STATEMENT EXECUTE FUNCTION crowd.parcels_wake();
--- also where replication has switched triggers off
+CREATE TRIGGER parcels_update_wake AFTER UPDATE ON crowd.parcels
+    FOR EACH ROW EXECUTE FUNCTION crowd.parcels_wake();
+CREATE TRIGGER parcels_later_wake BEFORE INSERT OR UPDATE ON crowd.parcels_later
+    FOR EACH STATEMENT EXECUTE FUNCTION crowd.parcels_later_wake();
 ALTER TABLE crowd.parcels ENABLE ALWAYS TRIGGER parcels_wake;
+ALTER TABLE crowd.parcels ENABLE ALWAYS TRIGGER parcels_update_wake;
+ALTER TABLE crowd.parcels_later ENABLE ALWAYS TRIGGER parcels_later_wake;
+
+-- functions with the owner's rights, for whoever is granted EXECUTE
+CREATE FUNCTION crowd.parcels_enqueue(
+    weight bigint, priority pg_catalog.int2 DEFAULT 5
+) RETURNS pg_catalog.int8
+    LANGUAGE sql SECURITY DEFINER SET search_path TO pg_catalog, pg_temp
+    AS 'INSERT INTO crowd.parcels (weight, priority) VALUES ($1, $2) RETURNING id';
+CREATE FUNCTION crowd.parcels_enqueue_at(
+    run_at pg_catalog.timestamptz, weight bigint, priority pg_catalog.int2 DEFAULT 5
+) RETURNS pg_catalog.int8
+    LANGUAGE sql SECURITY DEFINER SET search_path TO pg_catalog, pg_temp
+    AS 'INSERT INTO crowd.parcels_later (id, weight, priority, run_at) VALUES (pg_catalog.nextval(''crowd.parcels_id_seq''), $2, $3, GREATEST($1, pg_catalog.now())) RETURNING id';
+CREATE FUNCTION crowd.parcels_retry(ids pg_catalog.int8[] DEFAULT NULL) RETURNS pg_catalog.int8
+    LANGUAGE sql SECURITY DEFINER SET search_path TO pg_catalog, pg_temp
+    AS 'WITH again AS (DELETE FROM crowd.parcels_failed AS f WHERE $1 IS NULL OR f.id OPERATOR(pg_catalog.=) ANY ($1) RETURNING f.id, f.weight, f.priority, f.created_at), moved AS (INSERT INTO crowd.parcels_later (id, weight, priority, created_at, run_at) SELECT CASE WHEN EXISTS (SELECT FROM crowd.parcels_later AS t WHERE t.id OPERATOR(pg_catalog.=) again.id) THEN pg_catalog.nextval(''crowd.parcels_id_seq'') ELSE again.id END, again.weight, again.priority, again.created_at, pg_catalog.now() FROM again RETURNING id), forward AS (UPDATE crowd.parcels_later AS l SET run_at = pg_catalog.now() WHERE l.id OPERATOR(pg_catalog.=) ANY ($1) AND l.run_at OPERATOR(pg_catalog.>) pg_catalog.now() RETURNING l.id) SELECT (SELECT pg_catalog.count(*) FROM moved) OPERATOR(pg_catalog.+) (SELECT pg_catalog.count(*) FROM forward)';
+CREATE FUNCTION crowd.parcels_cancel(id pg_catalog.int8) RETURNS pg_catalog.bool
+    LANGUAGE sql SECURITY DEFINER SET search_path TO pg_catalog, pg_temp
+    AS 'WITH ready AS (DELETE FROM crowd.parcels AS t WHERE t.ctid OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT c.ctid FROM crowd.parcels AS c WHERE c.priority OPERATOR(pg_catalog.=) ANY (''{0,1,2,3,4,5,6,7,8,9}''::pg_catalog.int2[]) AND c.id OPERATOR(pg_catalog.=) $1 FOR UPDATE SKIP LOCKED)) RETURNING t.id), waiting AS (DELETE FROM crowd.parcels_later AS t WHERE t.ctid OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT c.ctid FROM crowd.parcels_later AS c WHERE c.id OPERATOR(pg_catalog.=) $1 FOR UPDATE SKIP LOCKED)) RETURNING t.id) SELECT EXISTS (SELECT FROM ready) OR EXISTS (SELECT FROM waiting)';
+CREATE FUNCTION crowd.parcels_purge(older_than pg_catalog.interval DEFAULT '0') RETURNS pg_catalog.int8
+    LANGUAGE sql SECURITY DEFINER SET search_path TO pg_catalog, pg_temp
+    AS 'WITH gone AS (DELETE FROM crowd.parcels_failed AS f WHERE f.failed_at OPERATOR(pg_catalog.<=) (pg_catalog.now() OPERATOR(pg_catalog.-) $1) RETURNING f.id) SELECT pg_catalog.count(*) FROM gone';
+COMMENT ON FUNCTION crowd.parcels_enqueue(bigint, pg_catalog.int2) IS 'Puts a job into the queue; returns its id.';
+COMMENT ON FUNCTION crowd.parcels_enqueue_at(pg_catalog.timestamptz, bigint, pg_catalog.int2) IS 'Puts a job into the queue that waits until run_at; returns its id.';
+COMMENT ON FUNCTION crowd.parcels_retry(pg_catalog.int8[]) IS 'Has jobs run now that were given up (all, unless ids are given), and those of the ids that wait; returns how many.';
+COMMENT ON FUNCTION crowd.parcels_cancel(pg_catalog.int8) IS 'Removes a job, unless it is in hand; whether it was there.';
+COMMENT ON FUNCTION crowd.parcels_purge(pg_catalog.interval) IS 'Removes jobs that were given up, and that long ago; returns how many.';
+REVOKE ALL ON FUNCTION
+    crowd.parcels_enqueue(bigint, pg_catalog.int2),
+    crowd.parcels_enqueue_at(pg_catalog.timestamptz, bigint, pg_catalog.int2),
+    crowd.parcels_retry(pg_catalog.int8[]), crowd.parcels_cancel(pg_catalog.int8),
+    crowd.parcels_purge(pg_catalog.interval) FROM PUBLIC;
 
 -- queue returns: jobs that may run now
 CREATE TABLE crowd.sent_back (
-    id pg_catalog.int8 GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    id pg_catalog.int8 GENERATED ALWAYS AS IDENTITY,
     weight bigint,
+    priority pg_catalog.int2 NOT NULL DEFAULT 5
+        CHECK (priority OPERATOR(pg_catalog.>=) 0 AND priority OPERATOR(pg_catalog.<=) 9),
     attempt pg_catalog.int4 NOT NULL DEFAULT 0,
-    created_at pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.now()
+    created_at pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    PRIMARY KEY (priority, id)
 ) USING heap;
 
--- jobs that wait for their next attempt
+-- jobs that wait for their time, or for their next attempt
 CREATE TABLE crowd.sent_back_later (
     id pg_catalog.int8 PRIMARY KEY,
     weight bigint,
-    attempt pg_catalog.int4 NOT NULL,
-    created_at pg_catalog.timestamptz NOT NULL,
+    priority pg_catalog.int2 NOT NULL DEFAULT 5
+        CHECK (priority OPERATOR(pg_catalog.>=) 0 AND priority OPERATOR(pg_catalog.<=) 9),
+    attempt pg_catalog.int4 NOT NULL DEFAULT 0,
+    created_at pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.now(),
     run_at pg_catalog.timestamptz NOT NULL,
     error pg_catalog.text,
-    sqlstate pg_catalog.text
+    sqlstate pg_catalog.text,
+    context pg_catalog.text
 ) USING heap;
-CREATE INDEX sent_back_later_run_at_idx ON crowd.sent_back_later (run_at);
+CREATE INDEX sent_back_later_run_at_idx ON crowd.sent_back_later (priority, run_at);
 
 -- jobs that were given up
 CREATE TABLE crowd.sent_back_failed (
     id pg_catalog.int8 PRIMARY KEY,
     weight bigint,
+    priority pg_catalog.int2 NOT NULL DEFAULT 5,
     attempts pg_catalog.int4 NOT NULL,
     created_at pg_catalog.timestamptz NOT NULL,
     failed_at pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
     error pg_catalog.text,
-    sqlstate pg_catalog.text
+    sqlstate pg_catalog.text,
+    context pg_catalog.text
 ) USING heap;
 
+-- after a crash: jobs that are run alone, and how often they were
+CREATE TABLE crowd.sent_back_suspects (
+    id pg_catalog.int8 PRIMARY KEY,
+    crashes pg_catalog.int4 NOT NULL DEFAULT 1,
+    -- which life of the server it was noted in last
+    life pg_catalog.timestamptz NOT NULL
+) USING heap;
+COMMENT ON TABLE crowd.sent_back_suspects IS 'Jobs that are run alone after a crash, to see whether they cause it.';
+
 CREATE VIEW crowd.all_returns AS
-    SELECT id, weight, 'ready'::pg_catalog.text AS status, attempt AS attempts,
+    SELECT id, weight, 'ready'::pg_catalog.text AS status, priority, attempt AS attempts,
         created_at, NULL::pg_catalog.timestamptz AS run_at, NULL::pg_catalog.timestamptz AS failed_at,
-        NULL::pg_catalog.text AS error, NULL::pg_catalog.text AS sqlstate
+        NULL::pg_catalog.text AS error, NULL::pg_catalog.text AS sqlstate, NULL::pg_catalog.text AS context
     FROM crowd.sent_back
     UNION ALL
-    SELECT id, weight, 'later', attempt, created_at, run_at, NULL, error, sqlstate
+    SELECT id, weight, 'later', priority, attempt, created_at, run_at, NULL, error, sqlstate,
+        context
     FROM crowd.sent_back_later
     UNION ALL
-    SELECT id, weight, 'failed', attempts, created_at, NULL, failed_at, error, sqlstate
+    SELECT id, weight, 'failed', priority, attempts, created_at, NULL, failed_at, error,
+        sqlstate, context
     FROM crowd.sent_back_failed;
 
 COMMENT ON TABLE crowd.sent_back IS 'Jobs that may run now; INSERT or COPY enqueues.';
-COMMENT ON TABLE crowd.sent_back_later IS 'Jobs that wait until run_at for their next attempt.';
+COMMENT ON TABLE crowd.sent_back_later IS 'Jobs that wait until run_at.';
 COMMENT ON TABLE crowd.sent_back_failed IS 'Jobs that were given up after their last attempt.';
 COMMENT ON VIEW crowd.all_returns IS 'All jobs of the queue with their status: ready, later or failed.';
 
@@ -119,13 +196,52 @@ SELECT pg_catalog.pg_extension_config_dump('crowd.sent_back_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('crowd.sent_back_later', '');
 SELECT pg_catalog.pg_extension_config_dump('crowd.sent_back_failed', '');
 
+-- tell the workers at commit; also where replication has switched triggers off
 CREATE FUNCTION crowd.sent_back_wake() RETURNS trigger
     AS 'MODULE_PATHNAME', 'crowd_returns_wake' LANGUAGE C;
-REVOKE ALL ON FUNCTION crowd.sent_back_wake() FROM PUBLIC;
-CREATE TRIGGER sent_back_wake AFTER INSERT ON crowd.sent_back
+CREATE FUNCTION crowd.sent_back_later_wake() RETURNS trigger
+    AS 'MODULE_PATHNAME', 'crowd_returns_later_wake' LANGUAGE C;
+REVOKE ALL ON FUNCTION crowd.sent_back_wake(), crowd.sent_back_later_wake() FROM PUBLIC;
+CREATE TRIGGER sent_back_wake BEFORE INSERT ON crowd.sent_back
     FOR EACH STATEMENT EXECUTE FUNCTION crowd.sent_back_wake();
--- also where replication has switched triggers off
+CREATE TRIGGER sent_back_update_wake AFTER UPDATE ON crowd.sent_back
+    FOR EACH ROW EXECUTE FUNCTION crowd.sent_back_wake();
+CREATE TRIGGER sent_back_later_wake BEFORE INSERT OR UPDATE ON crowd.sent_back_later
+    FOR EACH STATEMENT EXECUTE FUNCTION crowd.sent_back_later_wake();
 ALTER TABLE crowd.sent_back ENABLE ALWAYS TRIGGER sent_back_wake;
+ALTER TABLE crowd.sent_back ENABLE ALWAYS TRIGGER sent_back_update_wake;
+ALTER TABLE crowd.sent_back_later ENABLE ALWAYS TRIGGER sent_back_later_wake;
+
+-- functions with the owner's rights, for whoever is granted EXECUTE
+CREATE FUNCTION crowd.sent_back_enqueue(
+    weight bigint, priority pg_catalog.int2 DEFAULT 5
+) RETURNS pg_catalog.int8
+    LANGUAGE sql SECURITY DEFINER SET search_path TO pg_catalog, pg_temp
+    AS 'INSERT INTO crowd.sent_back (weight, priority) VALUES ($1, $2) RETURNING id';
+CREATE FUNCTION crowd.sent_back_enqueue_at(
+    run_at pg_catalog.timestamptz, weight bigint, priority pg_catalog.int2 DEFAULT 5
+) RETURNS pg_catalog.int8
+    LANGUAGE sql SECURITY DEFINER SET search_path TO pg_catalog, pg_temp
+    AS 'INSERT INTO crowd.sent_back_later (id, weight, priority, run_at) VALUES (pg_catalog.nextval(''crowd.sent_back_id_seq''), $2, $3, GREATEST($1, pg_catalog.now())) RETURNING id';
+CREATE FUNCTION crowd.sent_back_retry(ids pg_catalog.int8[] DEFAULT NULL) RETURNS pg_catalog.int8
+    LANGUAGE sql SECURITY DEFINER SET search_path TO pg_catalog, pg_temp
+    AS 'WITH again AS (DELETE FROM crowd.sent_back_failed AS f WHERE $1 IS NULL OR f.id OPERATOR(pg_catalog.=) ANY ($1) RETURNING f.id, f.weight, f.priority, f.created_at), moved AS (INSERT INTO crowd.sent_back_later (id, weight, priority, created_at, run_at) SELECT CASE WHEN EXISTS (SELECT FROM crowd.sent_back_later AS t WHERE t.id OPERATOR(pg_catalog.=) again.id) THEN pg_catalog.nextval(''crowd.sent_back_id_seq'') ELSE again.id END, again.weight, again.priority, again.created_at, pg_catalog.now() FROM again RETURNING id), forward AS (UPDATE crowd.sent_back_later AS l SET run_at = pg_catalog.now() WHERE l.id OPERATOR(pg_catalog.=) ANY ($1) AND l.run_at OPERATOR(pg_catalog.>) pg_catalog.now() RETURNING l.id) SELECT (SELECT pg_catalog.count(*) FROM moved) OPERATOR(pg_catalog.+) (SELECT pg_catalog.count(*) FROM forward)';
+CREATE FUNCTION crowd.sent_back_cancel(id pg_catalog.int8) RETURNS pg_catalog.bool
+    LANGUAGE sql SECURITY DEFINER SET search_path TO pg_catalog, pg_temp
+    AS 'WITH ready AS (DELETE FROM crowd.sent_back AS t WHERE t.ctid OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT c.ctid FROM crowd.sent_back AS c WHERE c.priority OPERATOR(pg_catalog.=) ANY (''{0,1,2,3,4,5,6,7,8,9}''::pg_catalog.int2[]) AND c.id OPERATOR(pg_catalog.=) $1 FOR UPDATE SKIP LOCKED)) RETURNING t.id), waiting AS (DELETE FROM crowd.sent_back_later AS t WHERE t.ctid OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT c.ctid FROM crowd.sent_back_later AS c WHERE c.id OPERATOR(pg_catalog.=) $1 FOR UPDATE SKIP LOCKED)) RETURNING t.id) SELECT EXISTS (SELECT FROM ready) OR EXISTS (SELECT FROM waiting)';
+CREATE FUNCTION crowd.sent_back_purge(older_than pg_catalog.interval DEFAULT '0') RETURNS pg_catalog.int8
+    LANGUAGE sql SECURITY DEFINER SET search_path TO pg_catalog, pg_temp
+    AS 'WITH gone AS (DELETE FROM crowd.sent_back_failed AS f WHERE f.failed_at OPERATOR(pg_catalog.<=) (pg_catalog.now() OPERATOR(pg_catalog.-) $1) RETURNING f.id) SELECT pg_catalog.count(*) FROM gone';
+COMMENT ON FUNCTION crowd.sent_back_enqueue(bigint, pg_catalog.int2) IS 'Puts a job into the queue; returns its id.';
+COMMENT ON FUNCTION crowd.sent_back_enqueue_at(pg_catalog.timestamptz, bigint, pg_catalog.int2) IS 'Puts a job into the queue that waits until run_at; returns its id.';
+COMMENT ON FUNCTION crowd.sent_back_retry(pg_catalog.int8[]) IS 'Has jobs run now that were given up (all, unless ids are given), and those of the ids that wait; returns how many.';
+COMMENT ON FUNCTION crowd.sent_back_cancel(pg_catalog.int8) IS 'Removes a job, unless it is in hand; whether it was there.';
+COMMENT ON FUNCTION crowd.sent_back_purge(pg_catalog.interval) IS 'Removes jobs that were given up, and that long ago; returns how many.';
+REVOKE ALL ON FUNCTION
+    crowd.sent_back_enqueue(bigint, pg_catalog.int2),
+    crowd.sent_back_enqueue_at(pg_catalog.timestamptz, bigint, pg_catalog.int2),
+    crowd.sent_back_retry(pg_catalog.int8[]), crowd.sent_back_cancel(pg_catalog.int8),
+    crowd.sent_back_purge(pg_catalog.interval) FROM PUBLIC;
 
 -- shared state crowd
 CREATE FUNCTION crowd.get_crowd_stats(
@@ -146,7 +262,8 @@ GRANT USAGE ON SCHEMA crowd TO pg_monitor;
 CREATE FUNCTION crowd.workers(
     OUT worker pg_catalog.text, OUT title pg_catalog.text, OUT process pg_catalog.int4, OUT pid pg_catalog.int4,
     OUT database pg_catalog.text, OUT state pg_catalog.text, OUT since pg_catalog.timestamptz,
-    OUT failures pg_catalog.int4
+    OUT failures pg_catalog.int4, OUT claims pg_catalog.text, OUT direct_claims pg_catalog.int8,
+    OUT portable_claims pg_catalog.int8
 ) RETURNS SETOF record
     AS 'MODULE_PATHNAME', 'crowd_workers' LANGUAGE C VOLATILE STRICT;
 REVOKE ALL ON FUNCTION crowd.workers() FROM PUBLIC;

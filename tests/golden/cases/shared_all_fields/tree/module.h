@@ -175,9 +175,9 @@ extern bool meter_restored_copy(void);
 extern void meter_commit(void);
 extern void meter_check_constraints(void);
 extern void meter_reset_session(void);
-extern void meter_find_function(FmgrInfo *function, List *name,
-								int nargs, const Oid *types,
-								MemoryContext context);
+extern void meter_find_function(List *name, int nargs, const Oid *types,
+								FmgrInfo **kept);
+extern void meter_forget_function(void);
 
 /* entry points, which the postmaster finds by name */
 #if PG_VERSION_NUM >= 180000

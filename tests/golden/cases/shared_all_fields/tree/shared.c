@@ -327,7 +327,8 @@ meter_workers(PG_FUNCTION_ARGS)
 		{"measure", "meter measure", 1},
 	};
 	static const Oid types[] = {
-		TEXTOID, TEXTOID, INT4OID, INT4OID, TEXTOID, TEXTOID, TIMESTAMPTZOID, INT4OID
+		TEXTOID, TEXTOID, INT4OID, INT4OID, TEXTOID, TEXTOID, TIMESTAMPTZOID, INT4OID,
+		TEXTOID, INT8OID, INT8OID
 	};
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	int			slot = 0;
@@ -341,8 +342,8 @@ meter_workers(PG_FUNCTION_ARGS)
 		{
 			MeterProcessSlot copy;
 			char	   *database;
-			Datum		values[8];
-			bool		nulls[8] = {0};
+			Datum		values[lengthof(types)];
+			bool		nulls[lengthof(types)] = {0};
 
 			/* copy under the lock, allocate after it */
 			LWLockAcquire(&meter_shared->lock, LW_SHARED);
@@ -362,6 +363,7 @@ meter_workers(PG_FUNCTION_ARGS)
 			values[6] = TimestampTzGetDatum(copy.since);
 			nulls[6] = copy.since == 0;
 			values[7] = Int32GetDatum(copy.failures);
+			nulls[8] = nulls[9] = nulls[10] = true;
 			tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 		}
 	}

@@ -62,8 +62,8 @@ meter_measure_main(Datum main_arg)
 	}
 }
 
-/* The function, looked up anew at each start: it may have been replaced. */
-static FmgrInfo handler;
+/* The function. */
+static FmgrInfo *function;
 
 static void
 prepare(void)
@@ -71,7 +71,7 @@ prepare(void)
 	List	   *name = list_make2(makeString(pstrdup("public")),
 								  makeString(pstrdup("measure")));
 
-	meter_find_function(&handler, name, 0, NULL, meter_loop_context);
+	meter_find_function(name, 0, NULL, &function);
 }
 
 static void
@@ -79,7 +79,7 @@ run(void)
 {
 	LOCAL_FCINFO(fcinfo, 0);
 
-	InitFunctionCallInfoData(*fcinfo, &handler, 0, InvalidOid, NULL, NULL);
+	InitFunctionCallInfoData(*fcinfo, function, 0, InvalidOid, NULL, NULL);
 	(void) FunctionCallInvoke(fcinfo);
 }
 
