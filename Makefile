@@ -13,7 +13,7 @@ PACKAGING := pyproject.toml setup.py pgbgw/_core.pyx $(wildcard c_templates/stat
 WITH_VENV := PATH="$(CURDIR)/$(BIN):$$PATH"
 PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadscope
 
-.PHONY: help venv dev machine majors run lint format test mutants test-all clean
+.PHONY: help venv dev machine majors run lint format test mutants test-all bench clean
 
 help:  ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -52,6 +52,10 @@ mutants: machine $(VENV)/installed-dev  ## break the templates on purpose; each 
 test-all: machine lint majors  ## the same with the slow tests and more examples of each property
 	$(PYTEST) --hypothesis-profile=thorough
 
+bench: $(VENV)/installed-bench  ## compare speeds: BENCH=drain,wake chooses, QUICK=1 FULL=1 ROUNDS=5 OUT=folder
+	$(BIN)/python -m bench $(if $(QUICK),--quick) $(if $(FULL),--full) $(if $(ROUNDS),--rounds $(ROUNDS)) \
+		$(if $(OUT),--out $(OUT)) $(BENCH)
+
 clean:  ## remove what these targets made; a running cluster is left alone
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis pgbgw/_core*.so
 	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
@@ -67,4 +71,8 @@ $(VENV)/installed: $(PACKAGING) | $(BIN)/python
 
 $(VENV)/installed-dev: $(PACKAGING) | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --editable '.[test,dev]'
+	touch $@ $(VENV)/installed
+
+$(VENV)/installed-bench: $(PACKAGING) | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable '.[bench]'
 	touch $@ $(VENV)/installed
