@@ -126,4 +126,18 @@ def unused_arguments(extension: Extension, target: Target) -> Iterator[Diagnosti
                 )
 
 
-RULES: tuple[Rule, ...] = (statements, blocks, sources, unused_arguments)
+def batch_calls(extension: Extension, target: Target) -> Iterator[Diagnostic]:
+    """BGW213: only a queue worker has jobs to hand over as a batch."""
+    for worker in extension.workers:
+        run = run_of(worker)
+        if isinstance(run, Call) and run.batch and not isinstance(worker, QueueWorker):
+            yield Diagnostic(
+                "BGW213",
+                f"{worker} has no batch to hand to its function",
+                argument(run.origin, "batch"),
+                detail="With batch=True each column of a queue is an array, and it has no queue.",
+                hint="Leave batch=True out.",
+            )
+
+
+RULES: tuple[Rule, ...] = (statements, blocks, sources, unused_arguments, batch_calls)

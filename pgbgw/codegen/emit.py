@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.resources import files
 from types import SimpleNamespace
 from typing import Any
@@ -254,20 +254,14 @@ def _c_helpers(module: ModuleIR) -> dict[str, Callable[..., Any]]:
 
 
 def _sql_helpers() -> dict[str, Callable[..., Any]]:
-    def arguments(values: tuple[ArgumentIR, ...]) -> SqlText:
+    def arguments(values: Sequence[ArgumentIR | PayloadColumnIR]) -> SqlText:
         return SqlText(", ".join(f"{value.name} {ctext.sql(value.sql_type)}" for value in values))
 
-    def types(values: tuple[ArgumentIR, ...]) -> SqlText:
+    def types(values: Sequence[ArgumentIR | PayloadColumnIR]) -> SqlText:
         return SqlText(", ".join(str(ctext.sql(value.sql_type)) for value in values))
 
     def columns(values: tuple[PayloadColumnIR, ...]) -> SqlText:
         return SqlText(", ".join(value.name for value in values))
-
-    def parameters(values: tuple[PayloadColumnIR, ...]) -> SqlText:
-        return SqlText(", ".join(f"{value.name} {ctext.sql(value.sql_type)}" for value in values))
-
-    def column_types(values: tuple[PayloadColumnIR, ...]) -> SqlText:
-        return SqlText(", ".join(str(ctext.sql(value.sql_type)) for value in values))
 
     def keyed(queue: QueueIR, named: bool) -> str:
         """What the functions that enqueue take beside: a key, and for how long."""
@@ -285,8 +279,7 @@ def _sql_helpers() -> dict[str, Callable[..., Any]]:
         "argument_list": arguments,
         "type_list": types,
         "column_list": columns,
-        "parameter_list": parameters,
-        "enqueue_types": lambda queue: SqlText(f"{column_types(queue.payload)}, pg_catalog.int2{keyed(queue, False)}"),
+        "enqueue_types": lambda queue: SqlText(f"{types(queue.payload)}, pg_catalog.int2{keyed(queue, False)}"),
         "key_parameters": lambda queue: SqlText(keyed(queue, True)),
         "not_null": lambda column: SqlText("" if column.nullable else " NOT NULL"),
         "comma": lambda last: SqlText("" if last else ","),

@@ -165,9 +165,7 @@ class Worker:
         self._set("restart", Duration(10_000_000))
 
     def _check_timeout(self, timeout: object) -> None:
-        if timeout is None or isinstance(timeout, IntSetting):
-            return
-        if isinstance(timeout, Duration) and 1_000 <= timeout.us <= _LATCH_MS * 1_000:
+        if timeout is None or isinstance(timeout, IntSetting) or _in_milliseconds(timeout):
             return
         self._fault("BGW403", f"timeout of {self} is not a duration of 1 ms to 24 days: {shown(timeout)}", "timeout",
                     detail="Timeouts are armed in milliseconds, as a 32-bit integer.",
@@ -183,9 +181,7 @@ class Worker:
 
     def _check_every(self, every: object) -> None:
         """``every`` must be at least a millisecond, which is what latches wait in."""
-        if isinstance(every, IntSetting | RealSetting):
-            return
-        if isinstance(every, Duration) and 1_000 <= every.us <= _LATCH_MS * 1_000:
+        if isinstance(every, IntSetting | RealSetting) or _in_milliseconds(every):
             return
         self._fault("BGW403", f"every of {self} is not a duration of 1 ms to 24 days: {shown(every)}", "every",
                     detail="A worker waits on its latch in milliseconds, as a 32-bit integer.",
@@ -251,7 +247,7 @@ class QueueWorker(Worker):
                         hint="Give it the value of Extension.queue(...).")  # fmt: skip
 
     def _check_batch_time(self, value: object) -> None:
-        if isinstance(value, Duration) and 1_000 <= value.us <= _LATCH_MS * 1_000:
+        if _in_milliseconds(value):
             return
         self._fault("BGW403", f"batch_time of {self} is not a duration of 1 ms to 24 days: {shown(value)}",
                     "batch_time", detail="A batch is timed in milliseconds, as a 32-bit integer.",
@@ -329,6 +325,11 @@ class CWorker(Worker):
         self._check_flag("sql")
         name = durable_name(f"function of {self}", self.function or self.name, self.origin, "function", 0, "name")
         self._set("function", name)
+
+
+def _in_milliseconds(value: object) -> bool:
+    """Whether it is a duration that latches and timers can wait for."""
+    return isinstance(value, Duration) and 1_000 <= value.us <= _LATCH_MS * 1_000
 
 
 def arguments(worker: str, args: object, origin: Origin) -> tuple[Argument, ...]:

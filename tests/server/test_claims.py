@@ -63,6 +63,13 @@ def way(server: Server, worker: str) -> tuple[str, int, int]:
     return found[0]
 
 
+def stand_still(server: Server) -> None:
+    """Ask the workers to, and wait until no round that has begun before can take a job."""
+    server.rows("SELECT claims.request_shutdown()")
+    restless = "SELECT count(*) FROM claims.workers() WHERE state <> 'paused'"
+    eventually(lambda: server.value(restless) == 0, what="workers that stand still")
+
+
 @contextmanager
 def set_to(server: Server, **settings: str) -> Iterator[None]:
     """Settings of the extension, until the end of the block."""
@@ -426,7 +433,7 @@ def test_jobs_for_a_time_by_a_function(server: Server) -> None:
 
 
 def test_jobs_are_cancelled_unless_they_are_in_hand(server: Server) -> None:
-    server.rows("SELECT claims.request_shutdown()")
+    stand_still(server)
     ready = server.value("SELECT claims.single_enqueue('ready', 9::smallint)")
     waiting = server.value("SELECT claims.single_enqueue_at(now() + interval '1 day', 'waiting')")
     busy = server.value("SELECT claims.single_enqueue('sleep 2', 0::smallint)")
@@ -541,7 +548,7 @@ def test_whoever_is_refused_a_key_keeps_nobody_waiting(server: Server) -> None:
 def test_a_way_that_changes_while_jobs_are_remembered(server: Server) -> None:
     """What was passed over directly is not lost when jobs are claimed by a statement from then on, nor back again."""
     begin, end, _ = OBSTACLES["a cache"]
-    server.rows("SELECT claims.request_shutdown()")
+    stand_still(server)
     server.rows("INSERT INTO claims.single (note) SELECT 'x' FROM generate_series(1, 6)")
     with server.connect() as connection, connection.transaction():
         held = connection.execute("SELECT id FROM claims.single ORDER BY id LIMIT 2 FOR UPDATE").fetchall()

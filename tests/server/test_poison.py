@@ -54,9 +54,16 @@ def crashed(server: Server, times: int) -> None:
     eventually(lambda: len(server.log("database system is ready to accept connections")) >= times + 2, 30)
 
 
+def stand_still(server: Server) -> None:
+    """Ask the workers to, and wait until no round that has begun before can take a job."""
+    server.rows("SELECT poison.request_shutdown()")
+    restless = "SELECT count(*) FROM poison.workers() WHERE state <> 'paused'"
+    eventually(lambda: server.value(restless) == 0, what="workers that stand still")
+
+
 def let_go(server: Server, insert: str) -> None:
     """Put jobs in while the workers stand still; then let them go, which may be the end of this connection."""
-    server.rows("SELECT poison.request_shutdown()")
+    stand_still(server)
     server.rows(insert)
     with contextlib.suppress(psycopg.OperationalError):
         server.rows("SELECT poison.resume()")
@@ -78,6 +85,7 @@ def test_a_job_that_crashes_the_server_is_set_aside(server: Server) -> None:
     assert server.value("SELECT count(*) FROM poison.jobs_suspects") == 0
     assert server.value("SELECT count(*) FROM poison.others_jobs") == 0
     assert len(server.log("was terminated by signal 11")) == 3
+    assert server.value("SELECT given_up FROM poison.jobs_status") == 1
     # and batches are batches again
     server.rows("TRUNCATE handled; INSERT INTO poison.jobs (deadly) SELECT false FROM generate_series(1, 50)")
     settled(server, "SELECT count(*) FROM handled", 50)
@@ -86,7 +94,7 @@ def test_a_job_that_crashes_the_server_is_set_aside(server: Server) -> None:
 def test_a_crash_that_no_job_has_caused_blames_none(server: Server) -> None:
     """The server crashes again and again while jobs wait; all of them are done."""
     for turn in range(1, 4):
-        server.rows("SELECT poison.request_shutdown()")
+        stand_still(server)
         server.rows("INSERT INTO poison.jobs (deadly) SELECT false FROM generate_series(1, 5)")
         with contextlib.suppress(psycopg.OperationalError):
             server.rows("SELECT poison.resume(); SELECT public.dereference()")
@@ -111,7 +119,7 @@ def test_a_job_that_fails_while_it_runs_alone(server: Server) -> None:
 def test_errors_of_the_worker_are_no_crashes(server: Server) -> None:
     """Jobs that are run alone wait for their handler, and are blamed for nothing however long that takes."""
     source = server.value("SELECT pg_get_functiondef('public.handle'::regproc)")
-    server.rows("SELECT poison.request_shutdown()")
+    stand_still(server)
     server.rows("INSERT INTO poison.jobs (deadly) SELECT false FROM generate_series(1, 3)")
     server.rows("DROP FUNCTION public.handle")
     with contextlib.suppress(psycopg.OperationalError):
@@ -135,7 +143,7 @@ def test_what_was_noted_before_a_stop_in_order(server: Server) -> None:
 
 def test_jobs_that_waited_and_jobs_that_come_meanwhile(server: Server) -> None:
     """A deadly job that was due is found among others that are, while new ones come that would go before it."""
-    server.rows("SELECT poison.request_shutdown()")
+    stand_still(server)
     server.rows(
         "INSERT INTO poison.jobs_later (id, deadly, run_at)"
         " SELECT nextval('poison.jobs_id_seq'), g = 2, now() FROM generate_series(1, 4) AS g"

@@ -186,4 +186,18 @@ ROWS = (
         shop.dynamic_worker("task", args={"a": "integer"}, run=call("public.task", "a"))
         """,
     ),
+    error(
+        "BGW213",
+        "batch=True outside a queue worker",
+        """
+        A queue worker hands the jobs of a batch to a function as arrays. Other workers call their function once a
+        round, with single values.
+        """,
+        wrong="""
+        shop.interval_worker("tidy", every=minutes(1), run=call("public.tidy", batch=True))
+        """,
+        right="""
+        shop.interval_worker("tidy", every=minutes(1), run=call("public.tidy"))
+        """,
+    ),
 )

@@ -131,12 +131,12 @@ work(void)
 		odd_clear_old_notes(&odd_jobs_queue);
 		batch = odd_claim(&odd_jobs_queue, limit, 30000);
 	}
-	if (batch->njobs > 0)
+	if (batch->njobs > batch->nfailed)
 	{
 		odd_run_jobs(batch, &handler);
 		odd_reset_session();
-		odd_settle(batch);
 	}
+	odd_settle(batch);
 	odd_commit();
 	odd_keep_claims();
 	odd_end_care(batch->queue, care, batch->njobs);

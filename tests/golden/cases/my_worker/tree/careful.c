@@ -27,6 +27,9 @@
 static int	noted_priority;
 static int64 noted_id;
 
+/* In how many lives of the server it was noted. */
+static int	noted_times;
+
 /* Whether what was noted before a stop in order is gone. */
 static bool cleared = false;
 
@@ -103,8 +106,6 @@ at_exit(int code, Datum arg)
 MyWorkerRoundCare
 my_worker_take_care(const MyWorkerWorkerSpec *worker, const MyWorkerQueue *queue)
 {
-	int			crashes;
-
 	if (!is_careful(queue))
 		return MY_WORKER_CARE_NONE;
 	if (!take_turn())
@@ -126,21 +127,7 @@ my_worker_take_care(const MyWorkerWorkerSpec *worker, const MyWorkerQueue *queue
 		return MY_WORKER_CARE_AGAIN;
 	}
 
-	crashes = note(queue);
-	if (crashes >= queue->crashes)
-	{
-		MyWorkerJobBatch *batch = my_worker_claim_suspect(queue, noted_priority, noted_id);
-
-		my_worker_give_up_crashing(batch, crashes);
-		my_worker_settle(batch);
-		my_worker_clear_note(queue);
-		my_worker_commit();
-		my_worker_succeeded();
-		my_worker_report_failures(batch);
-		count_down(queue, 1);
-		my_worker_end_turn(true);
-		return MY_WORKER_CARE_AGAIN;
-	}
+	noted_times = note(queue);
 	/* on disk, whatever the worker's commits otherwise wait for */
 	ForceSyncCommit();
 	my_worker_commit();
@@ -148,14 +135,19 @@ my_worker_take_care(const MyWorkerWorkerSpec *worker, const MyWorkerQueue *queue
 }
 
 /*
- * Claim the job that was noted.
+ * Claim the job that was noted.  If the server has crashed with it too often it
+ * has failed before it is run.
  */
 MyWorkerJobBatch *
 my_worker_claim_noted(const MyWorkerQueue *queue)
 {
+	MyWorkerJobBatch *batch = my_worker_claim_suspect(queue, noted_priority, noted_id);
+
 	/* a note that comes back would count a crash that was none */
 	ForceSyncCommit();
-	return my_worker_claim_suspect(queue, noted_priority, noted_id);
+	if (batch->njobs > 0 && noted_times >= queue->crashes)
+		my_worker_give_up_crashing(batch, noted_times);
+	return batch;
 }
 
 /*
@@ -258,24 +250,25 @@ pick(const MyWorkerQueue *queue)
 {
 	MyWorkerQueueSuspicion *suspicion = &my_worker_shared->suspicions[queue->number];
 	Oid			type = INT8OID;
-	Datum		upto;
+	Datum		value;
+	int64		upto;
 	bool		known;
 	bool		found;
 
 	LWLockAcquire(&my_worker_shared->lock, LW_SHARED);
 	known = suspicion->known;
+	upto = suspicion->upto;
 	LWLockRelease(&my_worker_shared->lock);
 	if (!known)
 	{
-		int64		last = my_worker_queue_last_id(queue);
-
+		upto = my_worker_queue_last_id(queue);
 		LWLockAcquire(&my_worker_shared->lock, LW_EXCLUSIVE);
-		suspicion->upto = last;
+		suspicion->upto = upto;
 		suspicion->known = true;
 		LWLockRelease(&my_worker_shared->lock);
 	}
-	upto = Int64GetDatum(suspicion->upto);
-	my_worker_execute(&pick_plan, queue->pick_suspect, SPI_OK_SELECT, 1, &type, &upto, NULL);
+	value = Int64GetDatum(upto);
+	my_worker_execute(&pick_plan, queue->pick_suspect, SPI_OK_SELECT, 1, &type, &value, NULL);
 	found = SPI_processed > 0;
 	if (found)
 	{

@@ -396,12 +396,8 @@ void
 my_worker_give_up_crashing(MyWorkerJobBatch *batch, int crashes)
 {
 	MyWorkerJob *job = batch->jobs;
-	MemoryContext old_context;
+	MemoryContext old_context = MemoryContextSwitchTo(batch->context);
 
-	/* somebody has taken it meanwhile */
-	if (batch->njobs == 0)
-		return;
-	old_context = MemoryContextSwitchTo(batch->context);
 	job->failed = true;
 	job->hopeless = true;
 	job->sqlerrcode = ERRCODE_CRASH_SHUTDOWN;

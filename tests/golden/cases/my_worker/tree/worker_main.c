@@ -132,12 +132,12 @@ work(void)
 		my_worker_clear_old_notes(&my_worker_my_queue_queue);
 		batch = my_worker_claim(&my_worker_my_queue_queue, limit, (int64) my_worker_naptime * 1000);
 	}
-	if (batch->njobs > 0)
+	if (batch->njobs > batch->nfailed)
 	{
 		my_worker_run_jobs(batch, &handler);
 		my_worker_reset_session();
-		my_worker_settle(batch);
 	}
+	my_worker_settle(batch);
 	my_worker_commit();
 	my_worker_keep_claims();
 	my_worker_end_care(batch->queue, care, batch->njobs);

@@ -134,12 +134,12 @@ work(void)
 		mailer_clear_old_notes(&mailer_outbox_queue);
 		batch = mailer_claim(&mailer_outbox_queue, limit, 30000);
 	}
-	if (batch->njobs > 0)
+	if (batch->njobs > batch->nfailed)
 	{
 		mailer_run_jobs(batch, &handler);
 		mailer_reset_session();
-		mailer_settle(batch);
 	}
+	mailer_settle(batch);
 	mailer_commit();
 	mailer_keep_claims();
 	mailer_end_care(batch->queue, care, batch->njobs);

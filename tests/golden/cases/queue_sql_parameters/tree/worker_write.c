@@ -181,12 +181,12 @@ work(void)
 		billing_clear_old_notes(&billing_bill_queue);
 		batch = billing_claim(&billing_bill_queue, limit, 30000);
 	}
-	if (batch->njobs > 0)
+	if (batch->njobs > batch->nfailed)
 	{
 		billing_run_jobs(batch, &handler);
 		billing_reset_session();
-		billing_settle(batch);
 	}
+	billing_settle(batch);
 	billing_commit();
 	billing_keep_claims();
 	billing_end_care(batch->queue, care, batch->njobs);

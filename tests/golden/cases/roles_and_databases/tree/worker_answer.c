@@ -125,12 +125,12 @@ work(void)
 		office_clear_old_notes(&office_letters_queue);
 		batch = office_claim(&office_letters_queue, limit, 30000);
 	}
-	if (batch->njobs > 0)
+	if (batch->njobs > batch->nfailed)
 	{
 		office_run_jobs(batch, &handler);
 		office_reset_session();
-		office_settle(batch);
 	}
+	office_settle(batch);
 	office_commit();
 	office_keep_claims();
 	office_end_care(batch->queue, care, batch->njobs);
