@@ -76,6 +76,9 @@ def set_to(server: Server, **settings: str) -> Iterator[None]:
     for name, value in settings.items():
         server.rows(f"ALTER SYSTEM SET claims.{name} = '{value}'")
     server.rows("SELECT pg_reload_conf()")
+    if settings.get("paused") == "on":
+        held = "SELECT count(*) FROM claims.workers() WHERE worker IN ('pair', 'keyed') AND state <> 'paused'"
+        eventually(lambda: server.value(held) == 0, what="workers that are paused")
     try:
         yield
     finally:

@@ -81,12 +81,18 @@ def changed(stage: Stage) -> str:
     return _held(stage, "UPDATE {table} SET priority = 0 WHERE id = ANY(%s)")
 
 
+def _still(stage: Stage, line: Line) -> bool:
+    """Whether no round that has begun before can take a job."""
+    return {state for taker in line.takers for state in stage.states(taker)} == {"paused"}
+
+
 def _held(stage: Stage, statement: str) -> str:
     """Let workers come by while a session holds half of the jobs."""
     wake_up_alone(stage)
     waits = []
     for line in stage.lines:
         stage.rows(f"SELECT {stage.module.request_shutdown.name}()")
+        eventually(partial(_still, stage, line), what="takers that stand still")
         jobs = stage.enqueue(line, 6)
         held, free = jobs[::2], jobs[1::2]
         with stage.connect() as holder, holder.transaction():
