@@ -146,7 +146,7 @@ class PatternQueue:
         self.consumers = consumers
         self.table = pattern.table
         if ground.value("SELECT to_regclass(%s) IS NULL", [pattern.table]):
-            script = pgmq_sql() if pattern is PGMQ else ""
+            script = pgmq_sql() if pattern.name == PGMQ.name else ""
             ground.rows(script + pattern.setup)
 
     def clear(self) -> None:

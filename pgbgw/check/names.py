@@ -89,7 +89,7 @@ def sql_objects(extension: Extension, target: Target) -> Iterator[Diagnostic]:
 def derived_lengths(extension: Extension, target: Target) -> Iterator[Diagnostic]:
     """BGW109: names made from declared ones fit into 63 bytes; the longest of each declared value is told."""
     longest: dict[Origin, _Object] = {}
-    for each in (*_relations(extension), *_functions(extension)):
+    for each in (*_relations(extension), *_functions(extension), *_channels(extension)):
         kept = longest.setdefault(each.origin, each)
         if len(each.name.encode()) > len(kept.name.encode()):
             longest[each.origin] = each
@@ -120,10 +120,19 @@ def _relations(extension: Extension) -> Iterator[_Object]:
         if queue.unique:
             yield _Object(derived.queue_keys(queue), f"table {owner}", queue.origin, where)
             yield _Object(f"{derived.queue_keys(queue)}_pkey", f"index {owner}", queue.origin, where)
+        if queue.lease is not None:
+            yield _Object(derived.queue_running(queue), f"table {owner}", queue.origin, where)
+            yield _Object(f"{derived.queue_running(queue)}_pkey", f"index {owner}", queue.origin, where)
+            yield _Object(derived.queue_ends_index(queue), f"index {owner}", queue.origin, where)
+            yield _Object(derived.queue_tokens(queue), f"sequence {owner}", queue.origin, where)
         yield _Object(queue.view, f"view {owner}", queue.origin, ("view", *where))
     for state in extension.shared:
         yield _Object(state.view, f'view of shared state "{state.name}"', state.origin, ("view", 0, "name"))
     yield _Object(derived.copies(extension), "table of copies of the extension", extension.origin, (0, "name"))
+    if extension.queues:
+        paused = derived.paused_queues(extension)
+        yield _Object(paused, "table of paused queues of the extension", extension.origin, (0, "name"))
+        yield _Object(f"{paused}_pkey", "index of paused queues of the extension", extension.origin, (0, "name"))
 
 
 def _functions(extension: Extension) -> Iterator[_Object]:
@@ -132,18 +141,29 @@ def _functions(extension: Extension) -> Iterator[_Object]:
     yield _Object(derived.processes(extension), "listing function of the extension", extension.origin, (0, "name"))
     yield _Object(stop.request, "shutdown function", stop.origin, ("request", 0, "name"))
     yield _Object(stop.resume, "resuming function", stop.origin, ("resume", 0, "name"))
+    if extension.queues:
+        what = "trigger function of the extension"
+        yield _Object(derived.pause_trigger(extension), what, extension.origin, (0, "name"))
     for state in extension.shared:
         yield _Object(state.function, f'function of shared state "{state.name}"', state.origin, ("function", 0, "name"))
     for queue in extension.queues:
         what = f'trigger function of queue "{queue.name}"'
         yield _Object(derived.queue_trigger(queue), what, queue.origin, ("table", 0, "name"))
         yield _Object(derived.queue_later_trigger(queue), what, queue.origin, ("table", 0, "name"))
-        for function in derived.queue_functions(queue):
+        functions = (*derived.queue_functions(queue), *(derived.lease_functions(queue) if queue.lease else ()))
+        for function in functions:
             yield _Object(function, f'function of queue "{queue.name}"', queue.origin, ("table", 0, "name"))
     for worker in extension.workers:
         if isinstance(worker, DynamicWorker):
             what = f"launching function of {worker}"
             yield _Object(worker.function, what, worker.origin, ("function", 0, "name"))
+
+
+def _channels(extension: Extension) -> Iterator[_Object]:
+    for queue in extension.queues:
+        if queue.lease is not None:
+            what = f'channel of queue "{queue.name}"'
+            yield _Object(derived.queue_channel(queue), what, queue.origin, ("table", 0, "name"))
 
 
 def reserved_words(extension: Extension, target: Target) -> Iterator[Diagnostic]:

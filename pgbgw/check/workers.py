@@ -19,17 +19,22 @@ from pgbgw.origin import Origin
 __all__ = ["RULES"]
 
 _EMITTED = (
+    "batch.c",
+    "behind.c",
     "careful.c",
     "claim.c",
     "database.c",
     "direct.c",
+    "keep.c",
     "lane.c",
     "launch.c",
+    "lease.c",
     "life_cycle.c",
     "log.c",
     "module.c",
     "queue.c",
     "session.c",
+    "settle.c",
     "shared.c",
     "statement.c",
     "top_level.c",

@@ -13,9 +13,11 @@ from pgbgw.ir.model import (
     ArgumentIR,
     DelayIR,
     FieldIR,
+    LeaseBody,
     ModuleIR,
     ParameterIR,
     QueueBody,
+    QueueIR,
     SettingIR,
     SourceIR,
     WorkerIR,
@@ -23,6 +25,7 @@ from pgbgw.ir.model import (
 
 __all__ = [
     "ActionView",
+    "TakerView",
     "actions",
     "amount",
     "argument_declaration",
@@ -32,8 +35,14 @@ __all__ = [
     "define_setting",
     "delay",
     "field_declaration",
+    "first_lane",
     "first_slot",
     "flags",
+    "lane",
+    "lane_count",
+    "lanes",
+    "lease_lane",
+    "lease_worker",
     "member",
     "name_list",
     "null_of",
@@ -43,6 +52,7 @@ __all__ = [
     "source",
     "sql_lines",
     "sql_text",
+    "takers",
     "timeout",
     "total_slots",
     "type_mismatch",
@@ -214,8 +224,68 @@ def first_slot(module: ModuleIR, worker: WorkerIR) -> CText:
 
 
 def lane(module: ModuleIR, worker: WorkerIR) -> CText:
-    """The number of a queue worker among its like."""
-    return integer([other for other in module.workers if isinstance(other.body, QueueBody)].index(worker))
+    """The number of a queue worker's lane: these come first."""
+    return integer(_lane_workers(module).index(worker))
+
+
+def lease_lane(module: ModuleIR, queue: QueueIR) -> CText:
+    """The number of the lane of a queue's leases, or -1."""
+    leased = [other for other in module.queues if other.lease is not None]
+    return integer(len(_lane_workers(module)) + leased.index(queue) if queue.lease is not None else -1)
+
+
+def lanes(module: ModuleIR) -> int:
+    """How many lanes there are."""
+    return len(_lane_workers(module)) + sum(queue.lease is not None for queue in module.queues)
+
+
+def first_lane(module: ModuleIR, worker: WorkerIR) -> CText:
+    """The first lane of a worker; 0 for one that has none."""
+    match worker.body:
+        case QueueBody():
+            return lane(module, worker)
+        case LeaseBody(queues=queues):
+            return lease_lane(module, queues[0])
+    return integer(0)
+
+
+def lane_count(worker: WorkerIR) -> CText:
+    """How many lanes a worker has."""
+    match worker.body:
+        case QueueBody():
+            return integer(1)
+        case LeaseBody(queues=queues):
+            return integer(len(queues))
+    return integer(0)
+
+
+@dataclass(frozen=True, slots=True)
+class TakerView:
+    """A worker that is woken for jobs of a queue, and the lane in which these are claimed."""
+
+    worker: WorkerIR
+    lane: CText
+
+
+def takers(module: ModuleIR, queue: QueueIR) -> list[TakerView]:
+    """Those that are told of jobs of a queue."""
+    found = [TakerView(w, lane(module, w)) for w in _lane_workers(module) if _queue(w) == queue]
+    if queue.lease is not None:
+        found.append(TakerView(lease_worker(module), lease_lane(module, queue)))
+    return found
+
+
+def lease_worker(module: ModuleIR) -> WorkerIR:
+    """The worker that ends leases."""
+    return next(worker for worker in module.workers if isinstance(worker.body, LeaseBody))
+
+
+def _lane_workers(module: ModuleIR) -> list[WorkerIR]:
+    return [worker for worker in module.workers if isinstance(worker.body, QueueBody)]
+
+
+def _queue(worker: WorkerIR) -> QueueIR | None:
+    return worker.body.queue if isinstance(worker.body, QueueBody) else None
 
 
 def jobs_at_once(worker: WorkerIR) -> CText:

@@ -11,6 +11,7 @@ from pgbgw.ir.model import (
     AmountIR,
     CallIR,
     CBody,
+    LeaseBody,
     ModuleIR,
     ParameterIR,
     QueueBody,
@@ -23,7 +24,10 @@ from pgbgw.ir.model import (
 
 __all__ = ["KINDS", "QUEUE_NOTES", "database_settings", "expected", "meta", "values"]
 
-KINDS = {"queue": "queue worker", "interval": "interval worker", "dynamic": "dynamic worker", "c": "C worker"}
+KINDS = {
+    "queue": "queue worker", "interval": "interval worker", "dynamic": "dynamic worker", "c": "C worker",
+    "lease": "lease worker",
+}  # fmt: skip
 
 QUEUE_NOTES = (
     "A job is a row.  One transaction claims a batch of them by deleting the",
@@ -217,6 +221,8 @@ def _what(module: ModuleIR, worker: WorkerIR) -> str:
     match worker.body:
         case QueueBody(queue=queue, run=run):
             return f"takes jobs from {_code(queue.table)} and runs {_run(module, worker, run)}"
+        case LeaseBody(queues=queues):
+            return f"ends leases, and tells listeners of jobs, of {', '.join(_code(queue.table) for queue in queues)}"
         case SqlBody(run=run, every=every) if every is not None:
             return f"runs {_run(module, worker, run)} each interval"
         case SqlBody(run=run):
@@ -245,7 +251,8 @@ def _type(module: ModuleIR, worker: WorkerIR, parameter: ParameterIR) -> str:
     return _TYPES[parameter.kind]
 
 
-def _queue_row(queue: QueueIR) -> dict[str, PlainText]:
+def _queue_row(queue: QueueIR) -> dict[str, PlainText | None]:
+    lease = queue.lease
     again = f"is tried again {_times(queue.retries)} from `{queue.later}`, first after {_time(queue.backoff_us)}, then "
     again += f"each time after twice as long, at most {_time(queue.backoff_limit_us)}.\nAfter its last attempt it"
     return {
@@ -254,6 +261,17 @@ def _queue_row(queue: QueueIR) -> dict[str, PlainText]:
         "failed": PlainText(queue.failed),
         "view": PlainText(queue.view),
         "again": PlainText(again if queue.retries else "is not tried again: it"),
+        "statuses": PlainText("*ready*, *later*, *running* or *failed*" if lease else "*ready*, *later* or *failed*"),
+        "pause": PlainText(queue.pause),
+        "resume": PlainText(queue.resume),
+        "counts": PlainText(queue.counts),
+        "claim": PlainText(lease.claim.name) if lease else None,
+        "acknowledge": PlainText(lease.acknowledge.name if lease else ""),
+        "extend": PlainText(lease.extend.name if lease else ""),
+        "fail": PlainText(lease.fail.name if lease else ""),
+        "release": PlainText(lease.release.name if lease else ""),
+        "channel": PlainText(lease.channel_sql if lease else ""),
+        "lease": PlainText(_time(lease.us) if lease else ""),
     }
 
 

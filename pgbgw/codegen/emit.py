@@ -17,6 +17,7 @@ from pgbgw.ir.model import (
     ArgumentIR,
     CallIR,
     CBody,
+    LeaseBody,
     ModuleIR,
     PayloadColumnIR,
     QueueBody,
@@ -36,6 +37,7 @@ _WORKER_TEMPLATES = {
     "interval": "worker_interval.c.in",
     "dynamic": "worker_dynamic.c.in",
     "c": "worker_c.c.in",
+    "lease": "worker_leases.c.in",
 }
 
 
@@ -59,14 +61,23 @@ def emit(module: ModuleIR) -> SourceTree:
         emitter.c("database.c", "database.c.in", "How a worker waits for its database.")
     if emitter.values["statement_hook"]:
         emitter.c("statement.c", "statement.c.in", "How DROP DATABASE, DROP EXTENSION and their like get by.")
-    if emitter.values["queue_workers"]:
+    if emitter.values["lanes"]:
+        emitter.c(
+            "queue.c", "queue.c.in", "The queues, and the statements that move their jobs.", documents.QUEUE_NOTES
+        )
         emitter.c("claim.h", "claim.h.in", "What the files share that claim jobs.")
-        emitter.c("lane.c", "lane.c.in", "Where the processes of a queue worker stand in the queue's tables.")
+        emitter.c("lane.c", "lane.c.in", "Where those stand in a queue's tables that claim its jobs.")
+        emitter.c("behind.c", "behind.c.in", "How jobs are found that lie behind where those stand.")
         emitter.c("claim.c", "claim.c.in", "How jobs are claimed: which, and by which way.")
-        emitter.c("careful.c", "careful.c.in", "How jobs are run after a crash that one of them may have caused.")
         emitter.c("direct.c", "direct.c.in", "How jobs are claimed directly, past the executor.")
-        emitter.c("queue.c", "queue.c.in", "How jobs are run, tried again and given up.", documents.QUEUE_NOTES)
+        emitter.c("settle.c", "settle.c.in", "How jobs are tried again, given up, and put back.")
         emitter.files["backoff.h"] = _static("backoff.h")
+    if emitter.values["queue_workers"]:
+        emitter.c("batch.c", "batch.c.in", "How the jobs of a batch are run.")
+        emitter.c("careful.c", "careful.c.in", "How jobs are run after a crash that one of them may have caused.")
+    if emitter.values["lease_queues"]:
+        emitter.c("lease.c", "lease.c.in", "How sessions take jobs: claim, acknowledge, extend, fail, release.")
+        emitter.c("keep.c", "keep.c.in", "How leases end, and how listeners are told of jobs.")
     if emitter.values["dynamic_workers"]:
         emitter.c("launch.c", "launch.c.in", "How a session launches a worker, and learns what became of it.")
     if emitter.values["top_level_statements"]:
@@ -113,7 +124,7 @@ class _Emitter:
     def worker(self, worker: WorkerIR) -> None:
         """The file of one worker."""
         body = worker.body
-        run = None if isinstance(body, CBody) else body.run
+        run = None if isinstance(body, CBody | LeaseBody) else body.run
         actions = cvalues.actions(self.module, worker)
         dynamic = worker.kind == "dynamic"
         batch = self.module.types["batch"]
@@ -172,7 +183,7 @@ class _Emitter:
 
 def _values(module: ModuleIR) -> dict[str, Any]:
     """What every template may look at."""
-    runs = [worker.body.run for worker in module.workers if not isinstance(worker.body, CBody)]
+    runs = [worker.body.run for worker in module.workers if not isinstance(worker.body, CBody | LeaseBody)]
     static = [worker for worker in module.workers if worker.kind != "dynamic"]
     sources = ["module.c", "life_cycle.c", "log.c", "shared.c"]
     values: dict[str, Any] = {
@@ -183,6 +194,9 @@ def _values(module: ModuleIR) -> dict[str, Any]:
         "dynamic_workers": any(worker.kind == "dynamic" for worker in module.workers),
         "registered_workers": bool(static),
         "queue_workers": sum(isinstance(worker.body, QueueBody) for worker in module.workers),
+        "lease_queues": sum(queue.lease is not None for queue in module.queues),
+        "lanes": cvalues.lanes(module),
+        "statements": list(_statements(module)),
         "unique_queues": any(queue.keys for queue in module.queues),
         "batch_calls": any(isinstance(run, CallIR) and run.batch for run in runs),
         "connected_workers": any(worker.connected for worker in module.workers),
@@ -204,13 +218,24 @@ def _values(module: ModuleIR) -> dict[str, Any]:
     sources += ["session.c"] if values["connected_workers"] else []
     sources += ["database.c"] if values["connected_static_workers"] else []
     sources += ["statement.c"] if values["statement_hook"] else []
-    sources += ["lane.c", "claim.c", "direct.c", "careful.c", "queue.c"] if values["queue_workers"] else []
+    sources += ["queue.c", "lane.c", "behind.c", "claim.c", "direct.c", "settle.c"] if values["lanes"] else []
+    sources += ["batch.c", "careful.c"] if values["queue_workers"] else []
+    sources += ["lease.c", "keep.c"] if values["lease_queues"] else []
     sources += ["launch.c"] if values["dynamic_workers"] else []
     sources += ["top_level.c"] if values["top_level_statements"] else []
     sources += [worker.file for worker in module.workers]
     sources += list(dict.fromkeys(w.body.source for w in module.workers if isinstance(w.body, CBody)))
+    if values["lease_queues"]:
+        values["lease_worker"] = cvalues.lease_worker(module)
     values["objects"] = [f"{source.removesuffix('.c')}.o" for source in sources]
     return values
+
+
+def _statements(module: ModuleIR) -> dict[str, None]:
+    """The names of the statements that queues have, in the order of ``names.STATEMENTS``."""
+    found = {name for queue in module.queues for name, _ in queue.statements}
+    longest = max((queue.statements for queue in module.queues), key=len, default=())
+    return dict.fromkeys([*(name for name, _ in longest), *sorted(found)])
 
 
 def _c_helpers(module: ModuleIR) -> dict[str, Callable[..., Any]]:
@@ -235,7 +260,9 @@ def _c_helpers(module: ModuleIR) -> dict[str, Callable[..., Any]]:
         "milliseconds": cvalues.milliseconds,
         "jobs_at_once": cvalues.jobs_at_once,
         "lane": lambda worker: cvalues.lane(module, worker),
-        "lane_or_none": lambda w: cvalues.lane(module, w) if isinstance(w.body, QueueBody) else ctext.integer(-1),
+        "lease_lane": lambda queue: cvalues.lease_lane(module, queue),
+        "first_lane": lambda worker: cvalues.first_lane(module, worker),
+        "lane_count": cvalues.lane_count,
         "source": cvalues.source,
         "condition": cvalues.condition,
         "member": cvalues.member,
@@ -249,7 +276,7 @@ def _c_helpers(module: ModuleIR) -> dict[str, Callable[..., Any]]:
         "sql_text": cvalues.sql_text,
         "copied": lambda state: any(column.field.kind != "hot" for column in state.columns),
         "first_slot": lambda worker: cvalues.first_slot(module, worker),
-        "takers": lambda queue: [w for w in module.workers if isinstance(w.body, QueueBody) and w.body.queue == queue],
+        "takers": lambda queue: cvalues.takers(module, queue),
     }
 
 
@@ -271,6 +298,26 @@ def _sql_helpers() -> dict[str, Callable[..., Any]]:
             return ",\n    unique_key pg_catalog.text DEFAULT NULL, unique_for pg_catalog.interval DEFAULT NULL"
         return ", pg_catalog.text, pg_catalog.interval"
 
+    def lease_nulls(queue: QueueIR, first: bool) -> SqlText:
+        """The columns about leases, in the view, of a job that is not leased."""
+        if queue.lease is None:
+            return SqlText("")
+        named = "NULL::pg_catalog.timestamptz AS lease_end, NULL::pg_catalog.text AS who"
+        return SqlText(f",\n        {named if first else 'NULL, NULL'}")
+
+    def consumer_functions(queue: QueueIR) -> SqlText:
+        """What consumers call, with types."""
+        assert queue.lease is not None
+        ids = "pg_catalog.int8[], pg_catalog.int8[]"
+        given = {
+            queue.lease.claim: "pg_catalog.int4, pg_catalog.interval, pg_catalog.text",
+            queue.lease.acknowledge: ids,
+            queue.lease.extend: f"{ids}, pg_catalog.interval",
+            queue.lease.fail: f"{ids}, pg_catalog.text[], pg_catalog.text[], pg_catalog.text[], pg_catalog.bool",
+            queue.lease.release: ids,
+        }
+        return SqlText(", ".join(f"{function.name}({types})" for function, types in given.items()))
+
     return {
         "plain": ctext.sql,
         "raw": ctext.sql,
@@ -279,6 +326,9 @@ def _sql_helpers() -> dict[str, Callable[..., Any]]:
         "argument_list": arguments,
         "type_list": types,
         "column_list": columns,
+        "consumer_functions": consumer_functions,
+        "lease_nulls": lease_nulls,
+        "statuses": lambda queue: SqlText(f"ready, later{', running' if queue.lease else ''} or failed"),
         "enqueue_types": lambda queue: SqlText(f"{types(queue.payload)}, pg_catalog.int2{keyed(queue, False)}"),
         "key_parameters": lambda queue: SqlText(keyed(queue, True)),
         "not_null": lambda column: SqlText("" if column.nullable else " NOT NULL"),

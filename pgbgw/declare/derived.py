@@ -12,19 +12,27 @@ from pgbgw.declare.extension import Extension
 from pgbgw.declare.queues import Queue
 
 __all__ = [
+    "LeaseFunctions",
     "QueueIndexes",
     "QueueTables",
     "announce",
     "copies",
     "extension_functions",
+    "lease_functions",
+    "pause_trigger",
+    "paused_queues",
     "processes",
+    "queue_channel",
+    "queue_ends_index",
     "queue_functions",
     "queue_indexes",
     "queue_keys",
     "queue_later_trigger",
+    "queue_running",
     "queue_sequence",
     "queue_suspects",
     "queue_tables",
+    "queue_tokens",
     "queue_trigger",
     "queue_update_trigger",
 ]
@@ -43,9 +51,23 @@ class QueueFunctions(NamedTuple):
 
     enqueue: str
     enqueue_at: str
+    enqueue_many: str
     retry: str
     cancel: str
     purge: str
+    pause: str
+    resume: str
+    counts: str
+
+
+class LeaseFunctions(NamedTuple):
+    """The SQL functions for those who take jobs of a queue in sessions of their own."""
+
+    claim: str
+    acknowledge: str
+    extend: str
+    fail: str
+    release: str
 
 
 class QueueIndexes(NamedTuple):
@@ -71,6 +93,31 @@ def queue_indexes(queue: Queue[Any]) -> QueueIndexes:
 def queue_functions(queue: Queue[Any]) -> QueueFunctions:
     """What producers call, and what those call who look after the queue."""
     return QueueFunctions(*(f"{queue.table}_{verb}" for verb in QueueFunctions._fields))
+
+
+def lease_functions(queue: Queue[Any]) -> LeaseFunctions:
+    """What consumers call, where the queue has leases."""
+    return LeaseFunctions(*(f"{queue.table}_{verb}" for verb in LeaseFunctions._fields))
+
+
+def queue_running(queue: Queue[Any]) -> str:
+    """The table of leased jobs."""
+    return f"{queue.table}_running"
+
+
+def queue_ends_index(queue: Queue[Any]) -> str:
+    """The index of leased jobs by the end of their leases."""
+    return f"{queue.table}_running_lease_end_idx"
+
+
+def queue_tokens(queue: Queue[Any]) -> str:
+    """The sequence of the tokens of leases."""
+    return f"{queue.table}_token_seq"
+
+
+def queue_channel(queue: Queue[Any]) -> str:
+    """The channel on which listeners are told of its jobs."""
+    return f"{queue.extension.name}_{queue.table}"
 
 
 def queue_keys(queue: Queue[Any]) -> str:
@@ -111,6 +158,16 @@ def announce(extension: Extension) -> str:
 def copies(extension: Extension) -> str:
     """The table that tells a restored copy of a database from the database itself."""
     return f"{extension.name}_copies"
+
+
+def paused_queues(extension: Extension) -> str:
+    """The table of the queues that are paused."""
+    return "paused_queues" if extension.schema == extension.name else f"{extension.name}_paused_queues"
+
+
+def pause_trigger(extension: Extension) -> str:
+    """The function, and the trigger, that tells when that table has changed."""
+    return f"{paused_queues(extension)}_wake"
 
 
 def processes(extension: Extension) -> str:

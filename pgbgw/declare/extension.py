@@ -32,6 +32,7 @@ from pgbgw.declare.workers import (
     DynamicWorker,
     Every,
     IntervalWorker,
+    LeaseWorker,
     QueueWorker,
     Worker,
     WorkerOptions,
@@ -236,6 +237,8 @@ class Extension:
         unique: bool = False,
         producers: str | Sequence[str] = (),
         operators: str | Sequence[str] = (),
+        lease: Duration | None = None,
+        consumers: str | Sequence[str] = (),
     ) -> Queue[P]:
         """Declare a queue.
 
@@ -250,13 +253,19 @@ class Extension:
             crashes: how often the server may crash while a job runs before that job is given up.
             unique: whether jobs may have a key, of which there is one job at a time.
             producers: roles that may call ``<table>_enqueue`` and ``<table>_enqueue_at``.
-            operators: roles that may look at the view, and call ``<table>_retry``, ``<table>_cancel`` and
-                ``<table>_purge``.
+            operators: roles that may look at the view, and call the functions that retry, cancel, purge, pause, resume
+                and count.
+            lease: for how long a session that claims a job has it, unless it says otherwise or renews it. None lets
+                only workers in the server take jobs; with leases the extension has a worker that ends them.
+            consumers: roles that may call ``<table>_claim`` and what one calls after it.
         """
         declared = queue(
-            self, name, payload, retries, backoff, backoff_limit, table, view, crashes, unique, producers, operators
+            self, name, payload, retries, backoff, backoff_limit, table, view, crashes, unique, producers, operators,
+            lease, consumers,
         )  # fmt: skip
         self.queues.append(declared)
+        if declared.lease is not None and not any(isinstance(worker, LeaseWorker) for worker in self.workers):
+            self.workers.append(LeaseWorker(extension=self, name="leases", origin=declared.origin))
         return declared
 
     def queue_worker(

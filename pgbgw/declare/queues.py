@@ -124,6 +124,8 @@ class Queue(Generic[P]):
     unique: bool = False
     producers: tuple[str, ...] = ()
     operators: tuple[str, ...] = ()
+    lease: Duration | None = None
+    consumers: tuple[str, ...] = ()
     origin: Origin
 
     def __str__(self) -> str:
@@ -143,8 +145,10 @@ def queue(
     unique: bool,
     producers: Sequence[str],
     operators: Sequence[str],
+    lease: Duration | None,
+    consumers: Sequence[str],
 ) -> Queue[P]:
-    """Build the queue that ``Extension.queue`` notes; reports BGW501 to BGW505."""
+    """Build the queue that ``Extension.queue`` notes; reports BGW501 to BGW511."""
     origin = Origin.of_caller()
     name = durable_name("queue", name, origin, 0, "name")
     table = sql_name("queue table", table, origin, "table") if table is not None else name
@@ -163,6 +167,8 @@ def queue(
         unique=_unique(name, unique, origin),
         producers=_roles("producers", producers, origin),
         operators=_roles("operators", operators, origin),
+        lease=_lease(name, lease, origin),
+        consumers=_consumers(name, lease, consumers, origin),
         origin=origin,
     )
 
@@ -195,6 +201,24 @@ def _unique(name: str, unique: object, origin: Origin) -> bool:
                       argument(origin, "unique"),
                       hint="Write unique=True; the key of a job is given when it is put in."))  # fmt: skip
     return False
+
+
+def _lease(name: str, lease: object, origin: Origin) -> Duration | None:
+    if lease is None or (isinstance(lease, Duration) and 0 < lease.us <= _LONGEST_BACKOFF):
+        return lease
+    report(Diagnostic("BGW510", f'lease of queue "{name}" can\'t be used: {shown(lease)}', argument(origin, "lease"),
+                      detail="It is a duration above 0 and up to a year, after which a job is given to another.",
+                      hint="Write lease=seconds(60)."))  # fmt: skip
+    return Duration(60_000_000)
+
+
+def _consumers(name: str, lease: object, consumers: object, origin: Origin) -> tuple[str, ...]:
+    found = _roles("consumers", consumers, origin)
+    if found and lease is None:
+        report(Diagnostic("BGW511", f'queue "{name}" has consumers and no leases', argument(origin, "consumers"),
+                          detail="Who takes jobs in a session of its own holds them by leases.",
+                          hint="Write lease=seconds(60) as well, or leave consumers= out."))  # fmt: skip
+    return found
 
 
 def _roles(option: str, roles: object, origin: Origin) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Workers: what they have in common, and the four kinds.
+"""Workers: what they have in common, the four kinds that are declared, and the one that comes with leases.
 
 Source: ``src/include/postmaster/bgworker.h`` and the chapter "Background Worker Processes" of PostgreSQL's
 documentation.
@@ -30,6 +30,7 @@ __all__ = [
     "DynamicWorker",
     "Every",
     "IntervalWorker",
+    "LeaseWorker",
     "LogLevel",
     "QueueWorker",
     "Start",
@@ -325,6 +326,13 @@ class CWorker(Worker):
         self._check_flag("sql")
         name = durable_name(f"function of {self}", self.function or self.name, self.origin, "function", 0, "name")
         self._set("function", name)
+
+
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
+class LeaseWorker(Worker):
+    """The process that ends leases, and tells listeners of jobs; an extension with such a queue has one."""
+
+    kind = "lease worker"
 
 
 def _in_milliseconds(value: object) -> bool:

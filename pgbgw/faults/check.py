@@ -15,7 +15,7 @@ __all__ = ["CHECKS", "Check", "Need", "check", "unmet"]
 Need: TypeAlias = Literal[
     "queue", "interval", "round", "dynamic", "static", "restarted", "never", "timeout", "round timeout",
     "retries", "switch", "role", "restarted role", "launch that waits", "text", "memory limit", "text argument",
-    "text setting", "thorough",
+    "text setting", "lease", "thorough",
 ]  # fmt: skip
 """What a declaration must have for a check to mean something: a worker of that kind, or an option."""
 
@@ -56,6 +56,7 @@ _NEEDS: dict[Need, tuple[Callable[[Stage], bool], str]] = {
     "text": (lambda stage: any(text_columns(line) for line in stage.lines), "no queue has a column for text"),
     "text argument": (lambda stage: any(text_arguments(w) for w in stage.dynamic), "no launch takes text"),
     "text setting": (lambda stage: bool(text_settings(stage)), "no setting of text is handed to a handler"),
+    "lease": (lambda stage: bool(stage.leased), "no queue has leases and no worker"),
     "thorough": (lambda stage: stage.thorough, "takes minutes; --thorough runs it"),
 }
 

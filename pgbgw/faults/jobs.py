@@ -11,7 +11,7 @@ import psycopg
 
 from pgbgw.faults.probe import EVERY
 from pgbgw.faults.stage import Line, Stage, require
-from pgbgw.faults.waiting import eventually
+from pgbgw.faults.waiting import Red, eventually
 from pgbgw.sqltext import quote_literal
 
 __all__ = ["SOON", "columns_of", "copy_in", "counted", "insert_of", "never", "soon", "texts", "wake_up_alone"]
@@ -19,6 +19,9 @@ __all__ = ["SOON", "columns_of", "copy_in", "counted", "insert_of", "never", "so
 # What "an hour" is as the setting of the suite, ms; and how soon a job is done that does not wait for it, s.
 _HOUR = 3_600_000
 SOON = 10.0
+
+# By when a look has come that was planned when workers still looked every second, s.
+_PLANNED = 4.0
 
 
 def wake_up_alone(stage: Stage) -> None:
@@ -29,14 +32,20 @@ def wake_up_alone(stage: Stage) -> None:
     eventually(lambda: stage.value("SELECT setting FROM pg_settings WHERE name = %s", [setting]) == str(_HOUR))
     for line in stage.lines:
         soon(stage, line, stage.enqueue(line))
-        # one look is still due that was planned before: it has to find a job that nobody tells of. Of several workers
-        # nobody knows whose look it was that did.
-        if len(line.takers) == 1:
-            stage.rows(
-                f"INSERT INTO {line.queue.table} (id, {columns_of(line)}) OVERRIDING SYSTEM VALUE"
-                f" SELECT -1, {', '.join(line.payload)} FROM generate_series(1::bigint, 1) AS g"
-            )
-            soon(stage, line, [-1])
+    # one look is still due that was planned before: it finds a job that nobody tells of. Of several workers nobody
+    # knows whose look it was that did.
+    alone = [line for line in stage.lines if len(line.takers) == 1]
+    for line in alone:
+        stage.rows(
+            f"INSERT INTO {line.queue.table} (id, {columns_of(line)}) OVERRIDING SYSTEM VALUE"
+            f" SELECT -1, {', '.join(line.payload)} FROM generate_series(1::bigint, 1) AS g"
+        )
+    for line in alone:
+        try:
+            soon(stage, line, [-1], _PLANNED)
+        except Red:
+            # it has been, a moment before
+            stage.rows(f"DELETE FROM {line.queue.table} WHERE id = -1")
     stage.idle()
 
 

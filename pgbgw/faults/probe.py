@@ -14,6 +14,7 @@ from pgbgw.ir.model import (
     CallIR,
     CBody,
     DelayIR,
+    LeaseBody,
     ModuleIR,
     ParameterIR,
     PayloadColumnIR,
@@ -163,6 +164,9 @@ def _worker(worker: WorkerIR, number: int, every: DelayIR, queues: dict[int, Que
             return changed, _function(worker.name, name, arguments, given)
         case CBody() as body:
             return replace(changed, body=replace(body, every=every)), None
+        case LeaseBody() as body:
+            leased = tuple(queues[queue.number] for queue in body.queues)
+            return replace(changed, body=replace(body, queues=leased)), None
     raise AssertionError(worker.body)
 
 

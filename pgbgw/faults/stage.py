@@ -21,13 +21,13 @@ from pgbgw.faults.payload import payload
 from pgbgw.faults.probe import ACT, EVERY, SCHEMA, Probed, probed
 from pgbgw.faults.server import Server
 from pgbgw.faults.waiting import Red, eventually
-from pgbgw.ir.model import ModuleIR, QueueBody, QueueIR, SourceIR, WorkerIR
+from pgbgw.ir.model import LeaseBody, ModuleIR, QueueBody, QueueIR, SourceIR, WorkerIR
 from pgbgw.observe import Process, Subject, processes
 from pgbgw.server.cluster import Cluster
 from pgbgw.server.embedded import throwaway_cluster
 from pgbgw.sqltext import quote_ident, quote_literal
 
-__all__ = ["Line", "Stage", "require", "staged"]
+__all__ = ["Leased", "Line", "Stage", "require", "staged"]
 
 # What the server has room for beside our workers: launcher, subscriptions, parallel queries.
 _OTHER_PROCESSES = 8
@@ -61,12 +61,21 @@ class Line:
         return self.queue.name
 
 
+@dataclass(frozen=True, slots=True)
+class Leased:
+    """A queue whose jobs sessions take, and no worker; ``payload`` are SQL expressions, in which g is a number."""
+
+    worker: WorkerIR
+    queue: QueueIR
+    payload: tuple[str, ...]
+
+
 class Stage(Server):
     """The running cluster; each check finds it as ``clean`` leaves it.
 
     ``module`` is the changed middle form (see ``probe``), ``declared`` the user's own. ``database`` is the one that the
-    workers serve, or the first of several; ``lines`` are the queues there, ``confined`` the workers there whose role is
-    no superuser.
+    workers serve, or the first of several; ``lines`` are the queues there that have workers, ``leased`` those of which
+    sessions take the jobs, ``confined`` the workers there whose role is no superuser.
     """
 
     def __init__(self, cluster: Cluster, artifact: Artifact, declared: ModuleIR, changed: Probed, thorough: bool):
@@ -76,6 +85,7 @@ class Stage(Server):
         self.artifact = artifact
         self.databases = _databases(self.module)
         self.lines: tuple[Line, ...] = ()
+        self.leased: tuple[Leased, ...] = ()
         self.confined: tuple[WorkerIR, ...] = ()
         self.subject = Subject.of(self.module)
         self._functions = changed.functions
@@ -286,12 +296,14 @@ class Stage(Server):
                 connection.execute(f"ROLLBACK PREPARED {quote_literal(row[0])}".encode())
         self.create_extension()
         self.rows(f"SELECT {self.module.resume.name}()")
+        if self.module.queues:
+            self.rows(f"DELETE FROM {self.module.paused_queues}")
         for setting in self._switches():
             self.rows(setting)
         self.rows("SELECT pg_reload_conf()")
         tables = [f"{SCHEMA}.ledger", f"{SCHEMA}.scripts"]
         for queue in self.module.queues:
-            tables += [queue.table, queue.later, queue.failed]
+            tables += [queue.table, queue.later, queue.failed, *([queue.lease.running] if queue.lease else ())]
         # scripts first, or a job that is ended hangs again; a job that hangs would let no TRUNCATE pass
         for database in self.databases:
             self.rows(f"DELETE FROM {SCHEMA}.scripts", dbname=database)
@@ -397,6 +409,7 @@ def staged(
             cluster.restart()
             stage.create_extension()
             stage.lines = tuple(_lines(stage, payloads or {}))
+            stage.leased = tuple(_leased(stage, payloads or {}))
             stage.confined = tuple(_confined(stage))
             stage.clean()
             yield stage
@@ -431,6 +444,17 @@ def _lines(stage: Stage, payloads: Mapping[str, str]) -> Iterator[Line]:
         yield Line(
             worker, queue, (given,) if given is not None else payload(stage, queue), tuple(_takers(stage, queue))
         )
+
+
+def _leased(stage: Stage, payloads: Mapping[str, str]) -> Iterator[Leased]:
+    """The queues with leases that no worker takes jobs from, if these end in the database that checks look at."""
+    for worker in stage.module.workers:
+        if not isinstance(worker.body, LeaseBody) or stage.home(worker) != stage.database:
+            continue
+        for queue in worker.body.queues:
+            if not any(isinstance(w.body, QueueBody) and w.body.queue == queue for w in stage.module.workers):
+                given = payloads.get(queue.name)
+                yield Leased(worker, queue, (given,) if given is not None else payload(stage, queue))
 
 
 def _confined(stage: Stage) -> Iterator[WorkerIR]:

@@ -21,6 +21,8 @@ __all__ = [
     "FieldIR",
     "FlagIR",
     "FunctionIR",
+    "LeaseBody",
+    "LeaseIR",
     "ModuleIR",
     "OptionIR",
     "ParameterIR",
@@ -157,11 +159,33 @@ class PayloadColumnIR:
 
 
 @dataclass(frozen=True, slots=True)
+class LeaseIR:
+    """How sessions take jobs of a queue: the table of leased jobs and the sequence of their tokens, quoted and, as
+    ``relation`` and ``tokens``, not; how long a lease is by default; where listeners are told of jobs.
+    """
+
+    running: str
+    relation: str
+    sequence: str
+    tokens: str
+    ends_index: str
+    us: int
+    channel: str
+    channel_sql: str
+    claim: FunctionIR
+    acknowledge: FunctionIR
+    extend: FunctionIR
+    fail: FunctionIR
+    release: FunctionIR
+
+
+@dataclass(frozen=True, slots=True)
 class QueueIR:
     """A queue: quoted names with schema, and the statements that move its jobs; ``relation`` and
     ``sequence_relation`` are its table and its sequence unquoted and without schema.
 
     ``columns`` are those of the payload, and the key of the job where ``keys``, the table of these, is given.
+    ``statements`` are those that C runs, by the names of ``lower.names``.
     """
 
     name: str
@@ -190,29 +214,32 @@ class QueueIR:
     wake_later: FunctionIR
     enqueue: str
     enqueue_at: str
+    enqueue_many: str
     retry_failed: str
     cancel: str
     purge: str
+    pause: str
+    resume: str
+    counts: str
     enqueue_sql: str
     enqueue_at_sql: str
+    enqueue_many_sql: str
     retry_sql: str
     cancel_sql: str
     purge_sql: str
+    pause_sql: str
+    resume_sql: str
+    counts_sql: str
     producers: tuple[str, ...]
     operators: tuple[str, ...]
-    claim: SqlLines
-    claim_due: SqlLines
-    next_due: SqlLines
-    put_back: SqlLines
-    pick_suspect: SqlLines
-    claim_suspect: SqlLines
-    note_suspect: SqlLines
-    clear_suspect: SqlLines
-    clear_suspects: SqlLines
-    release_keys: SqlLines
-    retry: SqlLines
-    give_up: SqlLines
+    consumers: tuple[str, ...]
+    lease: LeaseIR | None
+    statements: tuple[tuple[str, SqlLines], ...]
     origin: Origin
+
+    def statement(self, name: str) -> SqlLines:
+        """One of the statements that C runs; raises KeyError for a name that the queue has none of."""
+        return dict(self.statements)[name]
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,6 +329,13 @@ class SqlBody:
 
 
 @dataclass(frozen=True, slots=True)
+class LeaseBody:
+    """Ends leases of these queues, and tells listeners of jobs."""
+
+    queues: tuple[QueueIR, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class CBody:
     """Calls a C function of the user's own each interval."""
 
@@ -317,7 +351,7 @@ class WorkerIR:
     """One worker and all that PostgreSQL is told of it."""
 
     name: str
-    kind: Literal["queue", "interval", "dynamic", "c"]
+    kind: Literal["queue", "interval", "dynamic", "c", "lease"]
     title: str
     symbol: str
     file: str
@@ -337,7 +371,7 @@ class WorkerIR:
     on_done: tuple[ActionIR, ...]
     on_failed: tuple[ActionIR, ...]
     on_round: tuple[ActionIR, ...]
-    body: QueueBody | SqlBody | CBody
+    body: QueueBody | SqlBody | CBody | LeaseBody
     arguments: tuple[ArgumentIR, ...]
     launch: FunctionIR | None
     launch_struct: str
@@ -374,5 +408,8 @@ class ModuleIR:
     copies: str
     copies_name: str
     accept_copy: SqlLines
+    paused_queues: str
+    pause_trigger: FunctionIR
+    pause_trigger_name: str
     roles: tuple[str, ...]
     databases: tuple[SourceIR, ...]

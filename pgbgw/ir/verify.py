@@ -64,10 +64,23 @@ def _functions(module: ModuleIR) -> list[FunctionIR]:
     return [
         *(queue.wake for queue in module.queues),
         *(queue.wake_later for queue in module.queues),
+        *(
+            function
+            for queue in module.queues
+            if queue.lease
+            for function in (
+                queue.lease.claim,
+                queue.lease.acknowledge,
+                queue.lease.extend,
+                queue.lease.fail,
+                queue.lease.release,
+            )
+        ),
         *(state.function for state in module.shared),
         *launches,
         module.processes,
         module.announce,
+        module.pause_trigger,
         module.request_shutdown,
         module.resume,
     ]

@@ -8,14 +8,21 @@ from pgbgw.check import Checked
 from pgbgw.declare.derived import (
     announce,
     copies,
+    lease_functions,
+    pause_trigger,
+    paused_queues,
     processes,
+    queue_channel,
+    queue_ends_index,
     queue_functions,
     queue_indexes,
     queue_keys,
     queue_later_trigger,
+    queue_running,
     queue_sequence,
     queue_suspects,
     queue_tables,
+    queue_tokens,
     queue_trigger,
     queue_update_trigger,
 )
@@ -31,7 +38,7 @@ from pgbgw.declare.settings import (
     StringSetting,
 )
 from pgbgw.declare.shared import Action, Boolean, Counter, Field, Float, Handle, Integer, SharedState, Text, Timestamp
-from pgbgw.declare.workers import CWorker, DynamicWorker, IntervalWorker, QueueWorker, Worker
+from pgbgw.declare.workers import CWorker, DynamicWorker, IntervalWorker, LeaseWorker, QueueWorker, Worker
 from pgbgw.ir.model import (
     ActionIR,
     AmountIR,
@@ -40,6 +47,8 @@ from pgbgw.ir.model import (
     FieldIR,
     FlagIR,
     FunctionIR,
+    LeaseBody,
+    LeaseIR,
     ModuleIR,
     OptionIR,
     PayloadColumnIR,
@@ -50,11 +59,12 @@ from pgbgw.ir.model import (
     SharedIR,
     SourceIR,
     SqlBody,
+    SqlLines,
     WorkerIR,
 )
 from pgbgw.ir.verify import verify
 from pgbgw.lower import queries
-from pgbgw.lower.names import Names
+from pgbgw.lower.names import STATEMENTS, Names
 from pgbgw.lower.runs import lower_arguments, lower_run
 from pgbgw.sqltext import quote_ident
 
@@ -136,6 +146,9 @@ class _Lowering:
             copies=self.qualified(copies(extension)),
             copies_name=copies(extension),
             accept_copy=queries.accept_copy(self.qualified(copies(extension))),
+            paused_queues=self.qualified(paused_queues(extension)),
+            pause_trigger=self.function(pause_trigger(extension), self.names.function("note_pause")),
+            pause_trigger_name=quote_ident(pause_trigger(extension)),
             roles=_unique(quote_ident(w.role.value) for w in static if w.role.value is not None),
             databases=_unique(worker.database for worker in static),
         )
@@ -205,7 +218,9 @@ class _Lowering:
         tables = queue_tables(queue)
         table, later, failed = (self.qualified(name) for name in tables)
         functions = queue_functions(queue)
-        suspects = self.qualified(queue_suspects(queue))
+        sequence = self.qualified(queue_sequence(queue))
+        paused = self.qualified(paused_queues(self.extension))
+        lease = self.lease(queue) if queue.lease is not None else None
         declared = tuple(PayloadColumnIR(quote_ident(c.name), c.type.sql, c.nullable) for c in queue.columns)
         columns = (*declared, *((PayloadColumnIR("unique_key", "text", True),) if queue.unique else ()))
         keys = self.qualified(queue_keys(queue)) if queue.unique else None
@@ -220,9 +235,9 @@ class _Lowering:
             sequence_relation=queue_sequence(queue),
             later=later,
             failed=failed,
-            suspects=suspects,
+            suspects=self.qualified(queue_suspects(queue)),
             keys=keys,
-            sequence=self.qualified(queue_sequence(queue)),
+            sequence=sequence,
             later_index=quote_ident(queue_indexes(queue).later_due),
             view=self.qualified(queue.view),
             trigger=quote_ident(queue_trigger(queue)),
@@ -238,34 +253,94 @@ class _Lowering:
             wake_later=self.function(queue_later_trigger(queue), self.names.wake_later(queue.name)),
             enqueue=self.qualified(functions.enqueue),
             enqueue_at=self.qualified(functions.enqueue_at),
+            enqueue_many=self.qualified(functions.enqueue_many),
             retry_failed=self.qualified(functions.retry),
             cancel=self.qualified(functions.cancel),
             purge=self.qualified(functions.purge),
+            pause=self.qualified(functions.pause),
+            resume=self.qualified(functions.resume),
+            counts=self.qualified(functions.counts),
             enqueue_sql=queries.enqueue(table, keys, given),
-            enqueue_at_sql=queries.enqueue_at(later, keys, self.qualified(queue_sequence(queue)), given),
-            retry_sql=queries.retry_failed(later, failed, self.qualified(queue_sequence(queue)), payload),
-            cancel_sql=queries.cancel(table, later, keys),
+            enqueue_at_sql=queries.enqueue_at(later, keys, sequence, given),
+            enqueue_many_sql=queries.enqueue_many(table, keys, [(c.name, c.sql_type) for c in declared]),
+            retry_sql=queries.retry_failed(later, failed, sequence, payload),
+            cancel_sql=queries.cancel(table, later, lease.running if lease else None, keys),
             purge_sql=queries.purge(failed, keys),
+            pause_sql=queries.pause(paused, queue.name),
+            resume_sql=queries.resume(paused, queue.name),
+            counts_sql=queries.counts(
+                [
+                    ("ready", table),
+                    ("later", later),
+                    *([("running", lease.running)] if lease else ()),
+                    ("failed", failed),
+                ]
+            ),
             producers=tuple(map(quote_ident, queue.producers)),
             operators=tuple(map(quote_ident, queue.operators)),
-            claim=queries.claim(table, payload),
-            claim_due=queries.claim_due(later, payload),
-            next_due=queries.next_due(later),
-            put_back=queries.put_back(table, self.qualified(queue_sequence(queue)), payload),
-            pick_suspect=queries.pick_suspect(table, later),
-            claim_suspect=queries.claim_suspect(table, later, payload),
-            note_suspect=queries.note_suspect(suspects),
-            clear_suspect=queries.clear_suspect(suspects),
-            clear_suspects=queries.clear_suspects(suspects),
-            release_keys=queries.release_keys(keys) if keys else (),
-            retry=queries.retry(later, self.qualified(queue_sequence(queue)), payload),
-            give_up=queries.give_up(failed, self.qualified(queue_sequence(queue)), payload),
+            consumers=tuple(map(quote_ident, queue.consumers)),
+            lease=lease,
+            statements=self.statements(queue, lease, payload),
             origin=queue.origin,
         )
 
+    def lease(self, queue: Queue[Any]) -> LeaseIR:
+        assert queue.lease is not None
+        functions = {
+            verb: self.function(name, self.names.lease(queue.name, verb))
+            for verb, name in lease_functions(queue)._asdict().items()
+        }
+        return LeaseIR(
+            running=self.qualified(queue_running(queue)),
+            relation=queue_running(queue),
+            sequence=self.qualified(queue_tokens(queue)),
+            tokens=queue_tokens(queue),
+            ends_index=quote_ident(queue_ends_index(queue)),
+            us=queue.lease.us,
+            channel=queue_channel(queue),
+            channel_sql=quote_ident(queue_channel(queue)),
+            **functions,
+        )
+
+    def statements(
+        self, queue: Queue[Any], lease: LeaseIR | None, payload: list[str]
+    ) -> tuple[tuple[str, SqlLines], ...]:
+        """What C runs: all that claims need, and what the workers of queues need, or leases."""
+        table, later, failed = (self.qualified(name) for name in queue_tables(queue))
+        sequence, suspects = self.qualified(queue_sequence(queue)), self.qualified(queue_suspects(queue))
+        keys = self.qualified(queue_keys(queue)) if queue.unique else None
+        found = {
+            "claim": queries.claim(table, payload),
+            "claim_due": queries.claim_due(later, payload),
+            "next_due": queries.next_due(later),
+            "put_back": queries.put_back(table, sequence, payload),
+            "retry": queries.retry(later, sequence, payload),
+            "give_up": queries.give_up(failed, sequence, payload),
+            "is_paused": queries.is_paused(self.qualified(paused_queues(self.extension)), queue.name),
+        }
+        if keys is not None:
+            found["release_keys"] = queries.release_keys(keys)
+        if any(isinstance(worker, QueueWorker) for worker in self.extension.workers):
+            found["pick_suspect"] = queries.pick_suspect(table, later)
+            found["claim_suspect"] = queries.claim_suspect(table, later, payload)
+            found["note_suspect"] = queries.note_suspect(suspects)
+            found["clear_suspect"] = queries.clear_suspect(suspects)
+            found["clear_suspects"] = queries.clear_suspects(suspects)
+        if lease is not None:
+            found["lease"] = queries.lease(lease.running, payload)
+            found["acknowledge"] = queries.acknowledge(lease.running, keys)
+            found["extend"] = queries.extend(lease.running)
+            found["take_back"] = queries.take_back(lease.running, payload)
+            found["end_leases"] = queries.end_leases(lease.running, payload)
+            found["next_end"] = queries.next_end(lease.running)
+        return tuple((name, found[name]) for name in STATEMENTS if name in found)
+
     def worker(self, worker: Worker) -> WorkerIR:
         dynamic = isinstance(worker, DynamicWorker)
-        kinds = {QueueWorker: "queue", IntervalWorker: "interval", DynamicWorker: "dynamic", CWorker: "c"}
+        kinds = {
+            QueueWorker: "queue", IntervalWorker: "interval", DynamicWorker: "dynamic", CWorker: "c",
+            LeaseWorker: "lease",
+        }  # fmt: skip
         kind: Any = kinds[type(worker)]
         connected = not isinstance(worker, CWorker) or worker.sql
         return WorkerIR(
@@ -300,7 +375,7 @@ class _Lowering:
             origin=worker.origin,
         )
 
-    def body(self, worker: Worker) -> QueueBody | SqlBody | CBody:
+    def body(self, worker: Worker) -> QueueBody | SqlBody | CBody | LeaseBody:
         settings = {setting.name: self.settings[id(setting)] for setting in self.extension.settings}
         match worker:
             case QueueWorker():
@@ -321,6 +396,9 @@ class _Lowering:
                 arguments = tuple(argument.name for argument in worker.args)
                 run = lower_run(worker.run, settings, arguments=arguments, top_level=not worker.transaction)
                 return SqlBody(run, None)
+            case LeaseWorker():
+                leased = [queue for queue in self.extension.queues if queue.lease is not None]
+                return LeaseBody(tuple(self.queues[id(queue)] for queue in leased))
             case CWorker():
                 return CBody(worker.source, worker.text, worker.function, self.delay(worker.every), worker.sql)
         raise AssertionError(worker)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from types import MappingProxyType
 
-__all__ = ["Names"]
+__all__ = ["STATEMENTS", "Names"]
 
 # Functions and variables that the emitted files share, by the short name that templates use.
 _SYMBOLS = (
@@ -27,18 +27,22 @@ _SYMBOLS = (
     "limit_log", "may_report", "tell_left_out",
     # launches
     "launch", "pack_text", "unpack_text",
-    # where queue workers stand
-    "init_lanes", "enter_lane", "my_lane", "lower_marks", "lower_lane", "lane_lowered", "note_claimed", "note_look",
-    "release_claims", "keep_claims", "until_due", "take_stripe", "extend_stripe", "note_end", "plan_sweep",
-    "begin_sweep", "end_sweep", "postpone_sweep",
+    # where those stand that claim jobs
+    "init_lanes", "enter_lane", "lower_marks", "lower_lane", "lower_ends", "lane_lowered", "read_times", "write_times",
+    "note_claimed", "note_waiting", "note_look", "end_claims", "end_subclaims", "until_due", "take_stripe",
+    "extend_stripe", "note_end", "plan_sweep", "begin_sweep", "end_sweep", "postpone_sweep", "note_locked",
+    "take_locked", "locked_until", "give_up_locked",
     # after a crash
     "has_crashed", "enter_careful", "take_care", "claim_noted", "clear_note", "clear_old_notes", "end_care", "end_turn",
+    "until_turn",
     # claims
-    "claim", "way_reason", "add_job", "open_scan", "close_scan", "renew_snapshot", "claim_priority", "claim_locked",
-    "locked_until", "give_up_locked", "sweep",
+    "make_batch", "claim", "way_reason", "add_job", "add_rows", "open_scan", "close_scan", "renew_snapshot",
+    "claim_priority", "claim_locked", "sweep",
     # jobs
-    "note_jobs", "queue_last_id", "claim_suspect", "batch_limit", "execute", "run_jobs", "job_array",
-    "give_up_crashing", "settle", "report_failures",
+    "note_jobs", "queue_last_id", "claim_suspect", "batch_limit", "execute", "is_paused", "seen_paused", "run_jobs",
+    "job_array", "give_up_crashing", "next_attempt", "settle", "free_keys", "report_failures",
+    # leases
+    "note_lease", "keep", "more_ended", "may_look", "until_news", "forget_news",
 )  # fmt: skip
 
 # The server has a dsm_attach() and a shm_mq_attach().
@@ -50,7 +54,8 @@ _TYPES = {
     "shared": "Shared", "slot": "ProcessSlot", "state": "ProcessState", "launch": "Launch", "worker": "WorkerSpec",
     "queue": "Queue", "job": "Job", "batch": "JobBatch", "handler": "JobHandler", "lane": "QueueLane",
     "way": "ClaimWay", "care": "RoundCare", "stripe": "LaneStripe", "locked": "LockedJob", "scan": "ClaimScan",
-    "suspicion": "QueueSuspicion",
+    "suspicion": "QueueSuspicion", "statement": "QueueStatement", "times": "LaneTimes", "claims": "LaneClaims",
+    "news": "QueueNews", "named": "NamedLeases",
     "obstacle": "Obstacle", "tally": "LogTally",
 }  # fmt: skip
 
@@ -69,6 +74,14 @@ _WAYS = ("direct", "altered", "inherited", "triggered", "secured", "cached", "fo
 _CARES = ("none", "wait", "again", "one")
 
 
+# Constants of the enum of a queue's statements, but for the last, which counts them.
+STATEMENTS = (
+    "claim", "claim_due", "next_due", "put_back", "retry", "give_up", "release_keys", "is_paused",
+    "pick_suspect", "claim_suspect", "note_suspect", "clear_suspect", "clear_suspects",
+    "lease", "acknowledge", "extend", "take_back", "end_leases", "next_end",
+)  # fmt: skip
+
+
 class Names:
     """The C names of one extension; each is handed out once."""
 
@@ -83,6 +96,7 @@ class Names:
             | {obstacle: f"{extension}_{obstacle}".upper() for obstacle in _OBSTACLES}
             | {way: f"{extension}_claim_{way}".upper() for way in _WAYS}
             | {f"care_{care}": f"{extension}_care_{care}".upper() for care in _CARES}
+            | {f"sql_{name}": f"{extension}_sql_{name}".upper() for name in (*STATEMENTS, "count")}
             | {
                 "header": f"{extension}_module_h".upper(),
                 "claim_header": f"{extension}_claim_h".upper(),
@@ -110,6 +124,10 @@ class Names:
     def wake_later(self, queue: str) -> str:
         """The trigger function of a queue's jobs that wait."""
         return self._symbol(f"{queue}_later_wake", "trigger")
+
+    def lease(self, queue: str, verb: str) -> str:
+        """An SQL function that does something to leases of a queue."""
+        return self._symbol(f"{queue}_{verb}", "lease")
 
     def stats(self, state: str) -> str:
         """The SQL function that shows a shared state."""
@@ -154,7 +172,8 @@ class Names:
         """The member of the shared struct that holds a declared state."""
         return _member(
             name,
-            {"lock", "slots", "nslots", "lanes", "careful_pid", "suspicions", "life", "holds", "shutdown_requested"},
+            {"lock", "slots", "nslots", "lanes", "careful_pid", "suspicions", "life", "holds", "pauses"}
+            | {"shutdown_requested"},
         )
 
     def argument(self, name: str) -> str:

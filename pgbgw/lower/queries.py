@@ -13,23 +13,34 @@ from pgbgw.sqltext import quote_literal
 
 __all__ = [
     "accept_copy",
+    "acknowledge",
     "cancel",
     "claim",
     "claim_due",
     "claim_suspect",
     "clear_suspect",
     "clear_suspects",
+    "counts",
+    "end_leases",
     "enqueue",
     "enqueue_at",
+    "enqueue_many",
+    "extend",
     "give_up",
+    "is_paused",
+    "lease",
     "next_due",
+    "next_end",
     "note_suspect",
+    "pause",
     "pick_suspect",
     "purge",
     "put_back",
     "release_keys",
+    "resume",
     "retry",
     "retry_failed",
+    "take_back",
 ]
 
 
@@ -136,8 +147,11 @@ def clear_suspect(suspects: str) -> SqlLines:
 
 
 def clear_suspects(suspects: str) -> SqlLines:
-    """No job has to be run alone."""
-    return (f"DELETE FROM {suspects}",)
+    """No job has to be run alone, but for one that somebody still does."""
+    return (
+        f"DELETE FROM {suspects} AS s WHERE s.ctid OPERATOR(pg_catalog.=) ANY (ARRAY(",
+        f"SELECT o.ctid FROM {suspects} AS o FOR UPDATE SKIP LOCKED))",
+    )
 
 
 def retry(later: str, sequence: str, payload: Sequence[str]) -> SqlLines:
@@ -149,6 +163,117 @@ def give_up(failed: str, sequence: str, payload: Sequence[str]) -> SqlLines:
     """Keep a job that has failed for the last time: its columns, then error, SQLSTATE and context."""
     columns = ("id", *payload, "priority", "attempts", "created_at", "error", "sqlstate", "context")
     return _insert(failed, sequence, columns)
+
+
+def lease(running: str, payload: Sequence[str]) -> SqlLines:
+    """Write down the jobs that C hands over as a relation named claimed."""
+    columns = ", ".join((*_claimed(payload), "lease_end", "token", "who"))
+    return (f"INSERT INTO {running} ({columns})", f"SELECT {columns} FROM claimed")
+
+
+def acknowledge(running: str, keys: str | None) -> SqlLines:
+    """Forget the leases with ids $1 and tokens $2; returns the ids of those that were held, and the keys."""
+    return (
+        f"DELETE FROM {running} AS r USING {_NAMED_LEASES}",
+        f"WHERE {_SAME_LEASE}",
+        "RETURNING r.id, r.unique_key" if keys else "RETURNING r.id",
+    )
+
+
+def extend(running: str) -> SqlLines:
+    """Have the leases with ids $1 and tokens $2 end at $3; returns the ids of those that are held."""
+    return (
+        f"UPDATE {running} AS r SET lease_end = $3 FROM {_NAMED_LEASES}",
+        f"WHERE {_SAME_LEASE}",
+        "RETURNING r.id",
+    )
+
+
+def take_back(running: str, payload: Sequence[str]) -> SqlLines:
+    """Take the jobs with ids $1 and tokens $2 out, as they were before they were claimed, and where each stands."""
+    return (
+        f"DELETE FROM {running} AS r USING {_NAMED_LEASES}",
+        f"WHERE {_SAME_LEASE}",
+        f"RETURNING {_unclaimed('r', payload)}, g.number",
+    )
+
+
+def end_leases(running: str, payload: Sequence[str]) -> SqlLines:
+    """Take up to $2 jobs whose lease has ended, and not before $1, and who had them."""
+    return (
+        f"DELETE FROM {running} AS r",
+        "WHERE r.ctid OPERATOR(pg_catalog.=) ANY (ARRAY(",
+        f"SELECT e.ctid FROM {running} AS e WHERE e.lease_end OPERATOR(pg_catalog.>=) $1",
+        "AND e.lease_end OPERATOR(pg_catalog.<=) pg_catalog.now()",
+        "ORDER BY e.lease_end LIMIT $2 FOR UPDATE SKIP LOCKED))",
+        f"RETURNING {_unclaimed('r', payload)}, r.who",
+    )
+
+
+def next_end(running: str) -> SqlLines:
+    """When the first lease ends that does not end before $1."""
+    return (
+        f"SELECT r.lease_end FROM {running} AS r WHERE r.lease_end OPERATOR(pg_catalog.>=) $1",
+        "ORDER BY r.lease_end LIMIT 1",
+    )
+
+
+_NAMED_LEASES = "ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) WITH ORDINALITY AS g(id, token, number)"
+_SAME_LEASE = "r.id OPERATOR(pg_catalog.=) g.id AND r.token OPERATOR(pg_catalog.=) g.token"
+
+
+def _unclaimed(alias: str, payload: Sequence[str]) -> str:
+    """The columns of a leased job as they were before its attempt was counted."""
+    return f"{_of(alias, ('id', *payload, 'priority'))}, {alias}.attempt OPERATOR(pg_catalog.-) 1, {alias}.created_at"
+
+
+def is_paused(paused: str, queue: str) -> SqlLines:
+    """A row where the queue is paused."""
+    return (f"SELECT 1 FROM {paused} AS p WHERE p.queue OPERATOR(pg_catalog.=) {quote_literal(queue)}",)
+
+
+def pause(paused: str, queue: str) -> str:
+    """The body of the function that pauses a queue; whether it was not."""
+    return (
+        f"WITH p AS (INSERT INTO {paused} (queue) VALUES ({quote_literal(queue)}) ON CONFLICT DO NOTHING"
+        " RETURNING queue) SELECT EXISTS (SELECT FROM p)"
+    )
+
+
+def resume(paused: str, queue: str) -> str:
+    """The body of the function that lets it go on; whether it was paused."""
+    return (
+        f"WITH p AS (DELETE FROM {paused} AS p WHERE p.queue OPERATOR(pg_catalog.=) {quote_literal(queue)}"
+        " RETURNING p.queue) SELECT EXISTS (SELECT FROM p)"
+    )
+
+
+def counts(tables: Sequence[tuple[str, str]]) -> str:
+    """The body of the function that counts jobs by status, in a time that does not depend on how many there are.
+
+    A small table is counted. For another the server's own statistics have the number of rows, which every transaction
+    reports as it ends; after a crash they are lost, and the estimate of the last vacuum or analyze stands in.
+    """
+
+    def one(status: str, table: str) -> str:
+        relation = f"{quote_literal(table)}::pg_catalog.regclass"
+        live = f"pg_catalog.pg_stat_get_live_tuples({relation})"
+        seen = f"pg_catalog.pg_stat_get_tuples_inserted({relation}) OPERATOR(pg_catalog.+) {live}"
+        estimate = (
+            "(SELECT GREATEST(c.reltuples, 0)::pg_catalog.int8 FROM pg_catalog.pg_class AS c"
+            f" WHERE c.oid OPERATOR(pg_catalog.=) {relation})"
+        )
+        return (
+            f"SELECT {quote_literal(status)}::pg_catalog.text, CASE WHEN s.small"
+            f" THEN (SELECT pg_catalog.count(*) FROM {table}) WHEN ({seen}) OPERATOR(pg_catalog.>) 0"
+            f" THEN {live} ELSE {estimate} END, s.small"
+            f" FROM (SELECT pg_catalog.pg_relation_size({relation}) OPERATOR(pg_catalog.<=) {_SMALL}) AS s(small)"
+        )
+
+    return " UNION ALL ".join(one(status, table) for status, table in tables)
+
+
+_SMALL = 64 * 8192
 
 
 def enqueue(table: str, keys: str | None, payload: Sequence[str]) -> str:
@@ -181,17 +306,59 @@ def enqueue_at(later: str, keys: str | None, sequence: str, payload: Sequence[st
     )
 
 
+def enqueue_many(table: str, keys: str | None, payload: Sequence[tuple[str, str]]) -> str:
+    """The body of the function that puts jobs in that are the objects of a JSON array; returns their ids, in order.
+
+    ``payload`` has names and types. Of several jobs with one key the first is put in.
+    """
+    fields = [*payload, ("priority", "pg_catalog.int2")]
+    names = ", ".join(name for name, _ in fields)
+    values = ", ".join([*(f"g.{name}" for name, _ in payload), "COALESCE(g.priority, 5)"])
+    if keys is not None:
+        fields += [("unique_key", "pg_catalog.text"), ("unique_for", "pg_catalog.interval")]
+    given = (
+        "WITH given AS (SELECT g.* FROM ROWS FROM (pg_catalog.jsonb_to_recordset($1) AS"
+        f" ({', '.join(f'{name} {type_}' for name, type_ in fields)})) WITH ORDINALITY"
+        f" AS g({', '.join(name for name, _ in fields)}, number))"
+    )
+    if keys is None:
+        return f"{given} INSERT INTO {table} ({names}) SELECT {values} FROM given AS g ORDER BY g.number RETURNING id"
+    # keys in their order, so that two transactions that take some wait for each other, and not both
+    return (
+        f"{given}, firsts AS (SELECT DISTINCT ON (g.unique_key) g.unique_key, g.unique_for, g.number FROM given AS g"
+        " WHERE g.unique_key IS NOT NULL ORDER BY g.unique_key, g.number),"
+        f" taken AS (INSERT INTO {keys} AS k (key, until)"
+        " SELECT f.unique_key, pg_catalog.now() OPERATOR(pg_catalog.+) f.unique_for FROM firsts AS f"
+        f" WHERE NOT EXISTS ({_key_is_taken(keys, 'f.unique_key')}) ORDER BY f.unique_key"
+        f" {_ON_FREE_KEY})"
+        f" INSERT INTO {table} ({names}, unique_key) SELECT {values}, g.unique_key FROM given AS g"
+        " WHERE g.unique_key IS NULL OR EXISTS (SELECT FROM firsts AS f JOIN taken AS t"
+        " ON t.key OPERATOR(pg_catalog.=) f.unique_key WHERE f.number OPERATOR(pg_catalog.=) g.number)"
+        " ORDER BY g.number RETURNING id"
+    )
+
+
 def _take_key(keys: str, key: int) -> str:
     """Take the key that parameter ``key`` is, for as long as the next one says; ``taken`` has a row if it was free."""
     return (
         f"WITH taken AS (INSERT INTO {keys} AS k (key, until)"
         f" SELECT ${key}, pg_catalog.now() OPERATOR(pg_catalog.+) ${key + 1} WHERE ${key} IS NOT NULL"
-        # looked at without a lock: ON CONFLICT would lock the row of a job that is in hand, and its worker would wait
-        f" AND NOT EXISTS (SELECT FROM {keys} AS t WHERE t.key OPERATOR(pg_catalog.=) ${key}"
-        " AND (t.pending OR t.until OPERATOR(pg_catalog.>) pg_catalog.now()))"
-        " ON CONFLICT (key) DO UPDATE SET until = excluded.until, pending = true"
-        " WHERE NOT k.pending AND k.until OPERATOR(pg_catalog.<=) pg_catalog.now() RETURNING k.key)"
+        f" AND NOT EXISTS ({_key_is_taken(keys, f'${key}')}) {_ON_FREE_KEY})"
     )
+
+
+def _key_is_taken(keys: str, key: str) -> str:
+    """Looks without a lock: ON CONFLICT would lock the row of a job that is in hand, and its worker would wait."""
+    return (
+        f"SELECT FROM {keys} AS t WHERE t.key OPERATOR(pg_catalog.=) {key}"
+        " AND (t.pending OR t.until OPERATOR(pg_catalog.>) pg_catalog.now())"
+    )
+
+
+_ON_FREE_KEY = (
+    "ON CONFLICT (key) DO UPDATE SET until = excluded.until, pending = true"
+    " WHERE NOT k.pending AND k.until OPERATOR(pg_catalog.<=) pg_catalog.now() RETURNING k.key"
+)
 
 
 def release_keys(keys: str) -> SqlLines:
@@ -221,8 +388,8 @@ def retry_failed(later: str, failed: str, sequence: str, payload: Sequence[str])
     )
 
 
-def cancel(table: str, later: str, keys: str | None) -> str:
-    """The body of the function that removes a job, and frees its key; one that somebody has in hand is left."""
+def cancel(table: str, later: str, running: str | None, keys: str | None) -> str:
+    """The body of the function that removes a job, and frees its key; one that a worker has in hand is left."""
     returned = "t.id, t.unique_key" if keys else "t.id"
 
     def removed(name: str, where: str) -> str:
@@ -234,13 +401,15 @@ def cancel(table: str, later: str, keys: str | None) -> str:
 
     # the index begins with the priority
     priorities = "c.priority OPERATOR(pg_catalog.=) ANY ('{0,1,2,3,4,5,6,7,8,9}'::pg_catalog.int2[]) AND "
+    found = {"ready": removed(table, priorities), "waiting": removed(later, "")}
+    if running is not None:
+        found["leased"] = removed(running, "")
     free = ""
     if keys:
-        gone = "SELECT unique_key FROM ready UNION ALL SELECT unique_key FROM waiting"
+        gone = " UNION ALL ".join(f"SELECT unique_key FROM {name}" for name in found)
         free = f", free AS (DELETE FROM {keys} AS k WHERE k.key OPERATOR(pg_catalog.=) ANY (ARRAY({gone})))"
-    return (
-        f"WITH ready AS ({removed(table, priorities)}), waiting AS ({removed(later, '')}){free}"
-        " SELECT EXISTS (SELECT FROM ready) OR EXISTS (SELECT FROM waiting)"
+    return f"WITH {', '.join(f'{name} AS ({text})' for name, text in found.items())}{free} SELECT " + " OR ".join(
+        f"EXISTS (SELECT FROM {name})" for name in found
     )
 
 

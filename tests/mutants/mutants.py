@@ -20,7 +20,7 @@ _REGISTRATION = (
     ),
     Mutant(
         "switch_not_read", (4,), "The setting that switches a worker off is not looked at in the loop.",
-        "worker_queue.c.in", "@{sym.ready}(@{condition(w)})", "@{sym.ready}(true)", ("signal.switch",),
+        "worker_queue.c.in", "@{sym.ready}(@{condition(w)},", "@{sym.ready}(true,", ("signal.switch",),
     ),
     Mutant(
         "extension_not_looked_for", (6,), "A worker begins rounds without its extension.",
@@ -83,7 +83,7 @@ _LIFE_CYCLE = (
 _ITEMS = (
     Mutant(
         "timeout_not_armed", (17,), "The timeout of a job is never armed.",
-        "queue.c.in",
+        "batch.c.in",
         "\tif (handler->timeout > 0)\n\t\tenable_timeout_after(STATEMENT_TIMEOUT, handler->timeout);\n\told_context",
         "\told_context", ("resource.*",), declaration="kinds",
     ),
@@ -105,7 +105,7 @@ _ITEMS = (
     ),
     Mutant(
         "jobs_counted_by_spi", (19,), "The loop over a batch ends where SPI_processed says.",
-        "queue.c.in",
+        "batch.c.in",
         "\t\tfor (int i = 0; i < batch->njobs; i += step)", "\t\tfor (int i = 0; i < (int) SPI_processed; i += step)",
         ("item.nested",),
         declaration="kinds",
@@ -124,7 +124,7 @@ _ITEMS = (
     ),
     Mutant(
         "batch_lost_with_its_item", (22,), "After an error the other jobs of a batch are not run again.",
-        "queue.c.in", "\tif (!run_together(batch, handler))\n",
+        "batch.c.in", "\tif (!run_together(batch, handler))\n",
         "\tif (!run_together(batch, handler) && batch->nfailed == 0)\n",
         ("item.error",),
     ),
@@ -134,17 +134,17 @@ _ITEMS = (
     ),
     Mutant(
         "constraints_stay_immediate", (22,), "After a failure constraints are no longer deferred for the next job.",
-        "queue.c.in", "if (restore != NULL && SPI_execute(restore, false, 0) != SPI_OK_UTILITY)",
+        "batch.c.in", "if (restore != NULL && SPI_execute(restore, false, 0) != SPI_OK_UTILITY)",
         "if (restore != NULL && false)", ("item.deferred",),
     ),
     Mutant(
         "one_attempt_too_few", (22,), "A job is given up one attempt before the declaration says.",
-        "queue.c.in", "attempt <= queue->retries", "attempt < queue->retries", ("item.error",),
+        "settle.c.in", "attempt <= queue->retries", "attempt < queue->retries", ("item.error",),
     ),
     Mutant(
         "one_batch_a_wake_up", (23,), "A worker goes to sleep after one batch, however many jobs are left.",
-        "worker_queue.c.in", "\t\twhile (@{sym.ready}(@{condition(w)}) && work())\n\t\t\t@{sym.interrupts}();",
-        "\t\tif (@{sym.ready}(@{condition(w)}) && work())\n\t\t\t@{sym.interrupts}();", ("enqueue.*", "endurance.*"),
+        "worker_queue.c.in", "\t\twhile (@{sym.ready}(@{condition(w)},",
+        "\t\tif (@{sym.ready}(@{condition(w)},", ("enqueue.*", "endurance.*"),
     ),
     Mutant(
         "statistics_not_reported", (24,), "Statistics are not reported after a commit.",
@@ -261,7 +261,8 @@ _QUEUE = (
     ),
     Mutant(
         "request_not_heard", (), "A request to shut down is not looked at.",
-        "life_cycle.c.in", "if (shutdown_requested || !wanted)", "if (!wanted)", ("shutdown.*",),
+        "life_cycle.c.in", "if (shutdown_requested || !wanted || queue_paused)", "if (!wanted || queue_paused)",
+        ("shutdown.*",),
     ),
 )  # fmt: skip
 
@@ -290,7 +291,7 @@ _CLAIMS = (
     ),
     Mutant(
         "locked_jobs_forgotten", (44,), "Jobs that were locked when a worker came by are not looked at again.",
-        "direct.c.in", "\t\t\tremember_locked(priority, row_id(scan));\n", "\t\t\t(void) priority;\n", ("claim.*",),
+        "behind.c.in", "\tlane->locked_until = Min(lane->locked_until, again);\n", "", ("claim.*",),
     ),
     Mutant(
         "changes_not_told", (44,), "A job that was changed behind the mark is not told of.",
@@ -301,10 +302,37 @@ _CLAIMS = (
     ),
     Mutant(
         "claims_not_released", (22,), "The mark stays behind jobs whose batch was undone.",
-        "lane.c.in", "\t\tif (taken[priority] != PG_INT64_MAX)\n", "\t\tif (false)\n", ("claim.*",),
+        "lane.c.in", "\t\tif (claims[i].some && !kept)\n", "\t\tif (false)\n", ("claim.*",),
+    ),
+)  # fmt: skip
+
+_LEASES = (
+    Mutant(
+        "attempt_not_counted", (), "A session that claims a job has the attempt counted only when it fails.",
+        "lease.c.in", "Int32GetDatum(@{sym.next_attempt}(DatumGetInt32(job->values[ncolumns - 2])))",
+        "job->values[ncolumns - 2]", ("lease.*",), declaration="kinds",
+    ),
+    Mutant(
+        "ends_not_told", (), "Nobody is told when a lease ends that is given while none is held.",
+        "module.c.in", "\t\t\tif (leased)\n\t\t\t\ttell_leases();\n", "\t\t\t(void) tell_leases;\n", ("lease.*",),
+        declaration="kinds",
+    ),
+    Mutant(
+        "session_claims_not_released", (44,), "The mark stays behind jobs whose claim by a session was undone.",
+        "module.c.in", "@{sym.end_claims}(event == XACT_EVENT_COMMIT);", "@{sym.end_claims}(true);", ("lease.*",),
+        declaration="kinds",
+    ),
+    Mutant(
+        "listeners_not_told", (), "Whoever listens is told of no job.",
+        "keep.c.in", "\tAsync_Notify(queue->channel, NULL);\n", "", ("lease.*",), declaration="kinds",
+    ),
+    Mutant(
+        "pause_not_looked_at", (), "A worker does not look whether its queue is paused.",
+        "queue.c.in", "\t\tpaused[queue->number] = SPI_processed > 0;\n", "", ("shutdown.pause_queue",),
     ),
 )  # fmt: skip
 
 MUTANTS: tuple[Mutant, ...] = (
-    *_REGISTRATION, *_LIFE_CYCLE, *_ITEMS, *_ERRORS, *_SHARED, *_DATABASES, *_QUEUE, *_CLAIMS, *_SESSION,
+    *_REGISTRATION, *_LIFE_CYCLE, *_ITEMS, *_ERRORS, *_SHARED, *_DATABASES, *_QUEUE, *_CLAIMS, *_LEASES,
+    *_SESSION,
 )  # fmt: skip

@@ -32,7 +32,7 @@ from tests.server.conftest import server_15, server_18
 CHOSEN = (
     "item.*", "signal.cancel*", "signal.terminate*", "crash.worker_working", "shutdown.request*",
     "database.drop_other*", "extension.dormant", "hostile.search_path", "session.*", "enqueue.insert",
-    "enqueue.savepoint", "endurance.idle", "copy.not_preloaded", "security.public", "security.role",
+    "enqueue.savepoint", "lease.*", "endurance.idle", "copy.not_preloaded", "security.public", "security.role",
 )  # fmt: skip
 
 TYPES = (
@@ -63,6 +63,14 @@ class Taker(NamedTuple):
     switched: bool
 
 
+class Lender(NamedTuple):
+    """A queue with leases and no worker."""
+
+    columns: tuple[Column, ...]
+    retries: int
+    unique: bool
+
+
 class Ticker(NamedTuple):
     """An interval worker."""
 
@@ -87,6 +95,7 @@ class Declared(NamedTuple):
     own_schema: bool
     own_database: bool
     takers: tuple[Taker, ...]
+    lenders: tuple[Lender, ...]
     tickers: tuple[Ticker, ...]
     launched: tuple[Launched, ...]
 
@@ -102,12 +111,24 @@ takers = st.builds(
     Taker, columns, st.integers(0, 3), st.integers(1, 3), st.sampled_from((1, 7, 100)), flags, flags, flags, flags,
     flags, flags,
 )  # fmt: skip
+lenders = st.builds(Lender, columns, st.integers(0, 3), flags)
 tickers = st.builds(Ticker, flags, flags, flags, flags)
 launched = st.builds(
     Launched, several(st.sampled_from(("integer", "text", "bigint", "uuid", "regclass")), 3), st.integers(1, 3), flags,
     flags,
 )  # fmt: skip
-declarations = st.builds(Declared, flags, flags, several(takers, 2, 1), several(tickers, 1), several(launched, 1))
+declarations = st.builds(
+    Declared, flags, flags, several(takers, 2, 1), several(lenders, 1), several(tickers, 1), several(launched, 1)
+)
+
+
+def payload(columns: tuple[Column, ...]) -> type[Payload]:
+    """A class with these columns."""
+    fields = {
+        f"c{index}": Annotated[str, column.sql_type] | None if column.nullable else Annotated[str, column.sql_type]
+        for index, column in enumerate(columns)
+    }
+    return type("Job", (Payload,), {"__annotations__": fields, "__module__": __name__})
 
 
 def declare(declared: Declared) -> ModuleIR:
@@ -126,12 +147,13 @@ def declare(declared: Declared) -> ModuleIR:
         status = Text(40, "What.")
 
     stats = shop.shared_stats("shop", State)
+    for number, lender in enumerate(declared.lenders):
+        shop.queue(
+            f"loans{number}", payload(lender.columns), retries=lender.retries, backoff=milliseconds(100),
+            unique=lender.unique, lease=seconds(60),
+        )  # fmt: skip
     for number, taker in enumerate(declared.takers):
-        fields = {
-            f"c{index}": Annotated[str, column.sql_type] | None if column.nullable else Annotated[str, column.sql_type]
-            for index, column in enumerate(taker.columns)
-        }
-        job = type("Job", (Payload,), {"__annotations__": fields, "__module__": __name__})
+        job = payload(taker.columns)
         queue = shop.queue(f"jobs{number}", job, retries=taker.retries, backoff=milliseconds(100))
         options: dict[str, Any] = {"workers": taker.workers, "batch": taker.batch}
         if taker.timeout:

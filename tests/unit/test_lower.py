@@ -134,7 +134,7 @@ def test_claimed_columns_stand_where_parameters_look_for_them(shop: Any) -> None
     shop.queue_worker("w", queue, run=call("public.f", "created_at", "attempt", "count", "address", "id"))
     worker = only(shop)
     assert isinstance(worker.body, QueueBody)
-    returned = worker.body.queue.claim[-1].removeprefix("SELECT ").partition(" FROM")[0].split(", ")
+    returned = worker.body.queue.statement("claim")[-1].removeprefix("SELECT ").partition(" FROM")[0].split(", ")
     assert [returned[parameter.index] for parameter in worker.body.run.parameters] == [
         f"claimed.{name}" for name in ("created_at", "attempt", "count", "address", "id")
     ]

@@ -176,4 +176,44 @@ ROWS = (
         orders = shop.queue("orders", Order, unique=True)
         """,
     ),
+    error(
+        "BGW510",
+        "lease of a queue can't be used",
+        """
+        A session that claims a job has it for so long, unless it renews the lease. A process that has died leaves its
+        jobs to others after that time; a short one is renewed often, a long one keeps the jobs of the dead for long.
+        """,
+        wrong="""
+        class Order(Payload):
+            number: int
+
+        orders = shop.queue("orders", Order, lease=60)
+        """,
+        right="""
+        class Order(Payload):
+            number: int
+
+        orders = shop.queue("orders", Order, lease=seconds(60))
+        """,
+    ),
+    error(
+        "BGW511",
+        "queue has consumers and no leases",
+        """
+        Consumers take jobs in sessions of their own, and hold them by leases: a job that is not acknowledged in time is
+        given to another. Without lease= only workers in the server take jobs.
+        """,
+        wrong="""
+        class Order(Payload):
+            number: int
+
+        orders = shop.queue("orders", Order, consumers="app")
+        """,
+        right="""
+        class Order(Payload):
+            number: int
+
+        orders = shop.queue("orders", Order, lease=seconds(60), consumers="app")
+        """,
+    ),
 )

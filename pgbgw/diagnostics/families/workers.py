@@ -211,9 +211,8 @@ ROWS = (
         "sources of two C workers clash",
         """
         All sources are compiled side by side into one library. Two different files of one name would overwrite each
-        other, and so would one that has the name of an emitted file: that of the extension, life_cycle.c, shared.c,
-        queue.c, launch.c, top_level.c, and all that begin with worker_. Two files that define the same function can't
-        be linked. Two workers may share one file.
+        other, and so would one that has the name of an emitted file, such as queue.c, lease.c or shared.c, and all that
+        begin with worker_. Two files that define the same function can't be linked. Two workers may share one file.
         """,
         wrong="""
         shop.c_worker("sampler", source="sampler.c")

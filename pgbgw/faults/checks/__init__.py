@@ -14,6 +14,7 @@ from pgbgw.faults.checks import slots
 from pgbgw.faults.checks import launches
 from pgbgw.faults.checks import enqueueing
 from pgbgw.faults.checks import claims
+from pgbgw.faults.checks import leases
 from pgbgw.faults.checks import producers
 from pgbgw.faults.checks import endurance
 from pgbgw.faults.checks import copies
@@ -32,6 +33,7 @@ __all__ = [
     "injection",
     "items",
     "launches",
+    "leases",
     "producers",
     "resources",
     "security",

@@ -17,7 +17,7 @@ import psycopg
 from pgbgw.faults.check import check
 from pgbgw.faults.checks.crashes import kill_backend, launch
 from pgbgw.faults.inhand import InHand, again, asleep, finish, more_rounds, release, take, take_rounds
-from pgbgw.faults.jobs import wake_up_alone
+from pgbgw.faults.jobs import never, wake_up_alone
 from pgbgw.faults.stage import Line, Stage, require
 from pgbgw.faults.waiting import eventually
 from pgbgw.observe import Process
@@ -372,3 +372,32 @@ def request_outlives_crash(stage: Stage) -> str:
     stage.cluster.restart()
     stage.idle()
     return f"paused after a crash and after a restart; after resume {seen}, and idle after another restart"
+
+
+@check(
+    "shutdown.pause_queue",
+    "a queue is paused while jobs come, and the server crashes meanwhile",
+    "None of its jobs is begun until it is resumed, also after the restart, and then each is done.",
+    needs=("queue",),
+)
+def pause_queue(stage: Stage) -> str:
+    """A pause is a row of a table, so a crash does not end it."""
+    jobs = {}
+    for line in stage.lines:
+        require(stage.value(f"SELECT {line.queue.pause}()") is True, "the queue was paused before")
+        jobs[line.name] = stage.enqueue(line, 4)
+        eventually(partial(_held_back, stage, line), what="takers that are paused")
+    stage.cluster.stop("immediate")
+    stage.cluster.start()
+    for line in stage.lines:
+        eventually(partial(_held_back, stage, line), what="takers that are paused after a crash")
+        never(stage, line, jobs[line.name], "while the queue was paused")
+    seen = ""
+    for line in stage.lines:
+        require(stage.value(f"SELECT {line.queue.resume}()") is True, "the queue was not paused any more")
+        seen = stage.audit(line, jobs[line.name])
+    return seen
+
+
+def _held_back(stage: Stage, line: Line) -> bool:
+    return {state for taker in line.takers for state in stage.states(taker)} == {"paused"}

@@ -52,6 +52,7 @@ class Letter(Payload):
 
 stats = kinds.shared_stats("ticks", Ticks)
 letters = kinds.queue("letters", Letter, retries=1, backoff=milliseconds(200))
+loans = kinds.queue("loans", Letter, retries=1, backoff=milliseconds(200), lease=seconds(60))
 
 kinds.queue_worker(
     "taker",

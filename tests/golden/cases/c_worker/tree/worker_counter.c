@@ -52,7 +52,7 @@ probe_counter_main(Datum main_arg)
 	{
 		probe_listen();
 		probe_interrupts();
-		if (probe_ready(true) && probe_due(5000))
+		if (probe_ready(true, false) && probe_due(5000))
 			work(main_arg);
 		probe_sleep(probe_remaining(5000));
 	}

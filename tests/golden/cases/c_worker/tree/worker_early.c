@@ -52,7 +52,7 @@ probe_early_main(Datum main_arg)
 	{
 		probe_listen();
 		probe_interrupts();
-		if (probe_ready(true) && probe_due(60000))
+		if (probe_ready(true, false) && probe_due(60000))
 			work(main_arg);
 		probe_sleep(probe_remaining(60000));
 	}

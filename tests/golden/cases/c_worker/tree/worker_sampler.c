@@ -55,7 +55,7 @@ probe_sampler_main(Datum main_arg)
 	{
 		probe_listen();
 		probe_interrupts();
-		if (probe_ready(true) && probe_due(1000))
+		if (probe_ready(true, false) && probe_due(1000))
 			work(main_arg);
 		probe_sleep(probe_remaining(1000));
 	}

@@ -48,6 +48,9 @@ static int64 filled_after[1];
 static TimestampTz filled_later[1];
 static bool filled = false;
 
+/* Whether the running transaction has paused a queue, or let one go on. */
+static bool pauses_changed = false;
+
 /* Whether the running transaction has installed the extension, or accepted it. */
 static bool announced = false;
 
@@ -57,6 +60,8 @@ static void register_worker(const char *title, int process, int count,
 							const char *function, int flags, BgWorkerStartTime start,
 							int restart, int main_arg, int slot);
 static void at_transaction_end(XactEvent event, void *arg);
+static void at_subtransaction_end(SubXactEvent event, SubTransactionId my_id,
+								  SubTransactionId parent_id, void *arg);
 static void forget_filled(void);
 static int64 last_id(Relation table, const char *sequence);
 static Datum note_insert(FunctionCallInfo fcinfo, int queue, const char *sequence);
@@ -79,6 +84,7 @@ _PG_init(void)
 	odd_init_statement_hook();
 	forget_filled();
 	RegisterXactCallback(at_transaction_end, NULL);
+	RegisterSubXactCallback(at_subtransaction_end, NULL);
 
 	/* pg_upgrade starts the server to move catalogs, not to run jobs */
 	if (!IsBinaryUpgrade)
@@ -160,14 +166,38 @@ at_transaction_end(XactEvent event, void *arg)
 				odd_lower_marks(0, filled_after[0], filled_later[0]);
 				odd_wake(0, 1);
 			}
+			/* another extension, or another copy of it, has other pauses */
+			if (announced || pauses_changed)
+				pg_atomic_fetch_add_u64(&odd_shared->pauses, 1);
+			announced = announced || pauses_changed;
 			if (announced)
 				odd_wake(0, odd_shared->nslots);
 			/* FALLTHROUGH */
 		case XACT_EVENT_ABORT:
 		case XACT_EVENT_PREPARE:
+			odd_end_claims(event == XACT_EVENT_COMMIT);
 			if (filled)
 				forget_filled();
+			pauses_changed = false;
 			announced = false;
+			break;
+		default:
+			break;
+	}
+}
+
+/*
+ * What a subtransaction has claimed is kept or undone with it.
+ */
+static void
+at_subtransaction_end(SubXactEvent event, SubTransactionId my_id,
+					  SubTransactionId parent_id, void *arg)
+{
+	switch (event)
+	{
+		case SUBXACT_EVENT_COMMIT_SUB:
+		case SUBXACT_EVENT_ABORT_SUB:
+			odd_end_subclaims(event == SUBXACT_EVENT_COMMIT_SUB);
 			break;
 		default:
 			break;
@@ -293,6 +323,22 @@ note_later(FunctionCallInfo fcinfo, int queue)
 		filled = true;
 		filled_later[queue] = Min(filled_later[queue], GetCurrentTransactionStartTimestamp() - 1);
 	}
+	return PointerGetDatum(NULL);
+}
+
+PG_FUNCTION_INFO_V1(odd_note_pause);
+
+/*
+ * Trigger after the table of paused queues has changed.
+ */
+Datum
+odd_note_pause(PG_FUNCTION_ARGS)
+{
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("a function of \"%s\" must be called as a trigger", "odd")));
+	pauses_changed = odd_shared != NULL;
 	return PointerGetDatum(NULL);
 }
 

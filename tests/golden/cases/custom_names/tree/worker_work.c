@@ -26,6 +26,9 @@ static const OddWorkerSpec worker = {
 	.connected = true,
 };
 
+/* Where its processes stand. */
+static OddQueueLane *lane = NULL;
+
 static bool work(void);
 static void record(int done, int failed, int retried, const char *error);
 
@@ -39,13 +42,12 @@ odd_work_main(Datum main_arg)
 	sigjmp_buf	local_sigjmp_buf;
 
 	odd_attach_worker(&worker, "it's", NULL);
-	odd_enter_lane(0);
-	odd_enter_careful(&odd_jobs_queue, (int) Min((int64) 100 * 1, (int64) INT_MAX));
+	lane = odd_enter_lane(0);
+	odd_enter_careful(lane, &odd_jobs_queue, (int) Min((int64) 100 * 1, (int64) INT_MAX));
 
 	if (sigsetjmp(local_sigjmp_buf, 1) != 0)
 	{
 		odd_recover();
-		odd_release_claims();
 		odd_end_turn(true);
 		if (odd_last_error() != NULL)
 			record(0, 0, 0, odd_last_error());
@@ -56,9 +58,9 @@ odd_work_main(Datum main_arg)
 	{
 		odd_listen();
 		odd_interrupts();
-		while (odd_ready(true) && work())
+		while (odd_ready(true, odd_seen_paused(&odd_jobs_queue)) && work())
 			odd_interrupts();
-		odd_sleep(odd_until_due(30000));
+		odd_sleep(odd_until_turn(odd_until_due(lane, 30000)));
 	}
 }
 
@@ -121,15 +123,23 @@ work(void)
 		odd_end_turn(false);
 		return false;
 	}
+	if (odd_is_paused(&odd_jobs_queue))
+	{
+		/* what this has shown holds it back from now on */
+		odd_commit();
+		odd_end_turn(true);
+		return true;
+	}
+	batch = odd_make_batch(&odd_jobs_queue, lane, odd_loop_context);
 	if (care == ODD_CARE_ONE)
 	{
-		batch = odd_claim_noted(&odd_jobs_queue);
+		odd_claim_noted(batch);
 		odd_clear_note(&odd_jobs_queue);
 	}
 	else
 	{
 		odd_clear_old_notes(&odd_jobs_queue);
-		batch = odd_claim(&odd_jobs_queue, limit, 30000);
+		odd_claim(batch, limit, 30000);
 	}
 	if (batch->njobs > batch->nfailed)
 	{
@@ -138,7 +148,6 @@ work(void)
 	}
 	odd_settle(batch);
 	odd_commit();
-	odd_keep_claims();
 	odd_end_care(batch->queue, care, batch->njobs);
 
 	/* only what is committed is counted and told */

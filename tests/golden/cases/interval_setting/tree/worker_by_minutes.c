@@ -55,7 +55,7 @@ clock_by_minutes_main(Datum main_arg)
 	{
 		clock_listen();
 		clock_interrupts();
-		if (clock_ready(clock_paused) && clock_due((int64) Min(clock_pace * 60000.0, (double) INT_MAX)))
+		if (clock_ready(clock_paused, false) && clock_due((int64) Min(clock_pace * 60000.0, (double) INT_MAX)))
 			work();
 		clock_sleep(clock_remaining((int64) Min(clock_pace * 60000.0, (double) INT_MAX)));
 	}

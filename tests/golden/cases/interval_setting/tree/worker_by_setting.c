@@ -52,7 +52,7 @@ clock_by_setting_main(Datum main_arg)
 	{
 		clock_listen();
 		clock_interrupts();
-		if (clock_ready(!clock_paused) && clock_due((int64) clock_nap * 1000))
+		if (clock_ready(!clock_paused, false) && clock_due((int64) clock_nap * 1000))
 			work();
 		clock_sleep(clock_remaining((int64) clock_nap * 1000));
 	}

@@ -55,7 +55,7 @@ clock_fixed_main(Datum main_arg)
 	{
 		clock_listen();
 		clock_interrupts();
-		if (clock_ready(true) && clock_due(3600000))
+		if (clock_ready(true, false) && clock_due(3600000))
 			work();
 		clock_sleep(clock_remaining(3600000));
 	}

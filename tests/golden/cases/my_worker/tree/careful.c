@@ -23,6 +23,9 @@
 
 #include "claim.h"
 
+/* How long a process may keep others of the extension from their turns, ms. */
+#define TURN_TIME		5000
+
 /* The job that is to run alone. */
 static int	noted_priority;
 static int64 noted_id;
@@ -30,13 +33,11 @@ static int64 noted_id;
 /* In how many lives of the server it was noted. */
 static int	noted_times;
 
+/* When the turn of another process has lasted as long as one may. */
+static TimestampTz turn_at = DT_NOEND;
+
 /* Whether what was noted before a stop in order is gone. */
 static bool cleared = false;
-
-static SPIPlanPtr pick_plan = NULL;
-static SPIPlanPtr note_plan = NULL;
-static SPIPlanPtr clear_plan = NULL;
-static SPIPlanPtr clear_all_plan = NULL;
 
 static void at_exit(int code, Datum arg);
 static bool is_careful(const MyWorkerQueue *queue);
@@ -66,15 +67,15 @@ my_worker_has_crashed(void)
  * After a crash, as many jobs as may have been in hand are run one by one.
  */
 void
-my_worker_enter_careful(const MyWorkerQueue *queue, int jobs)
+my_worker_enter_careful(MyWorkerQueueLane *lane, const MyWorkerQueue *queue, int jobs)
 {
 	MyWorkerQueueSuspicion *suspicion = &my_worker_shared->suspicions[queue->number];
 	bool		crashed;
 
-	SpinLockAcquire(&my_worker_my_lane->mutex);
-	crashed = my_worker_my_lane->crashed;
-	my_worker_my_lane->crashed = false;
-	SpinLockRelease(&my_worker_my_lane->mutex);
+	SpinLockAcquire(&lane->mutex);
+	crashed = lane->crashed;
+	lane->crashed = false;
+	SpinLockRelease(&lane->mutex);
 	if (crashed)
 	{
 		LWLockAcquire(&my_worker_shared->lock, LW_EXCLUSIVE);
@@ -119,6 +120,12 @@ my_worker_take_care(const MyWorkerWorkerSpec *worker, const MyWorkerQueue *queue
 		return MY_WORKER_CARE_WAIT;
 	}
 	my_worker_note_look();
+	if (my_worker_is_paused(queue))
+	{
+		my_worker_commit();
+		my_worker_end_turn(true);
+		return MY_WORKER_CARE_AGAIN;
+	}
 	if (!pick(queue))
 	{
 		my_worker_commit();
@@ -138,16 +145,14 @@ my_worker_take_care(const MyWorkerWorkerSpec *worker, const MyWorkerQueue *queue
  * Claim the job that was noted.  If the server has crashed with it too often it
  * has failed before it is run.
  */
-MyWorkerJobBatch *
-my_worker_claim_noted(const MyWorkerQueue *queue)
+void
+my_worker_claim_noted(MyWorkerJobBatch *batch)
 {
-	MyWorkerJobBatch *batch = my_worker_claim_suspect(queue, noted_priority, noted_id);
-
+	my_worker_claim_suspect(batch, noted_priority, noted_id);
 	/* a note that comes back would count a crash that was none */
 	ForceSyncCommit();
-	if (batch->njobs > 0 && noted_times >= queue->crashes)
+	if (batch->njobs > 0 && noted_times >= batch->queue->crashes)
 		my_worker_give_up_crashing(batch, noted_times);
-	return batch;
 }
 
 /*
@@ -159,7 +164,7 @@ my_worker_clear_note(const MyWorkerQueue *queue)
 	Oid			type = INT8OID;
 	Datum		id = Int64GetDatum(noted_id);
 
-	my_worker_execute(&clear_plan, queue->clear_suspect, SPI_OK_DELETE, 1, &type, &id, NULL);
+	my_worker_execute(queue, MY_WORKER_SQL_CLEAR_SUSPECT, SPI_OK_DELETE, 1, &type, &id, NULL);
 }
 
 /*
@@ -170,7 +175,7 @@ void
 my_worker_clear_old_notes(const MyWorkerQueue *queue)
 {
 	if (!cleared)
-		my_worker_execute(&clear_all_plan, queue->clear_suspects, SPI_OK_DELETE, 0, NULL, NULL, NULL);
+		my_worker_execute(queue, MY_WORKER_SQL_CLEAR_SUSPECTS, SPI_OK_DELETE, 0, NULL, NULL, NULL);
 }
 
 /*
@@ -204,19 +209,41 @@ is_careful(const MyWorkerQueue *queue)
 }
 
 /*
- * One process of the extension at a time.
+ * One process of the extension at a time, so that no other job is blamed; but
+ * one that goes on for long does not keep the other queues from their jobs.
  */
 static bool
 take_turn(void)
 {
+	TimestampTz now = GetCurrentTimestamp();
 	bool		mine;
 
 	LWLockAcquire(&my_worker_shared->lock, LW_EXCLUSIVE);
-	if (my_worker_shared->careful_pid == 0)
+	if (my_worker_shared->careful_pid == 0 || now < my_worker_shared->careful_since ||
+		TimestampDifferenceExceeds(my_worker_shared->careful_since, now, TURN_TIME))
+	{
 		my_worker_shared->careful_pid = MyProcPid;
+		my_worker_shared->careful_since = now;
+	}
 	mine = my_worker_shared->careful_pid == MyProcPid;
+	turn_at = mine ? DT_NOEND : TimestampTzPlusMilliseconds(my_worker_shared->careful_since, TURN_TIME);
 	LWLockRelease(&my_worker_shared->lock);
 	return mine;
+}
+
+/*
+ * How long to wait, in milliseconds: the given time, or until the turn of
+ * another process has lasted as long as one may.
+ */
+int64
+my_worker_until_turn(int64 timeout)
+{
+	TimestampTz at = turn_at;
+
+	turn_at = DT_NOEND;
+	if (at == DT_NOEND)
+		return timeout;
+	return Min(timeout, TimestampDifferenceMilliseconds(GetCurrentTimestamp(), at) + 1);
 }
 
 /*
@@ -268,7 +295,7 @@ pick(const MyWorkerQueue *queue)
 		LWLockRelease(&my_worker_shared->lock);
 	}
 	value = Int64GetDatum(upto);
-	my_worker_execute(&pick_plan, queue->pick_suspect, SPI_OK_SELECT, 1, &type, &value, NULL);
+	my_worker_execute(queue, MY_WORKER_SQL_PICK_SUSPECT, SPI_OK_SELECT, 1, &type, &value, NULL);
 	found = SPI_processed > 0;
 	if (found)
 	{
@@ -297,7 +324,7 @@ note(const MyWorkerQueue *queue)
 	int			times;
 	bool		isnull;
 
-	my_worker_execute(&note_plan, queue->note_suspect, SPI_OK_INSERT_RETURNING,
+	my_worker_execute(queue, MY_WORKER_SQL_NOTE_SUSPECT, SPI_OK_INSERT_RETURNING,
 					  lengthof(types), types, values, NULL);
 	times = DatumGetInt32(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
 	SPI_freetuptable(SPI_tuptable);

@@ -23,18 +23,11 @@
 /* How many jobs get their memory at once. */
 #define JOBS_PER_BLOCK	64
 
-/* Plans of the one queue that a process serves. */
-static SPIPlanPtr claim_plan = NULL;
-static SPIPlanPtr claim_due_plan = NULL;
-static SPIPlanPtr next_due_plan = NULL;
-static SPIPlanPtr claim_suspect_plan = NULL;
-
-static MyWorkerJobBatch *make_batch(const MyWorkerQueue *queue);
-static void add_rows(MyWorkerJobBatch *batch);
-static int	look_for_due(const MyWorkerQueue *queue, bool again, bool claimed, TimestampTz *after);
+static void claim_all(MyWorkerJobBatch *batch, int due, TimestampTz due_after, int limit);
+static int	look_for_due(MyWorkerJobBatch *batch, bool again, bool claimed, TimestampTz *after);
 static void claim_due(MyWorkerJobBatch *batch, int priority, TimestampTz after, int limit);
 static void claim_ready(MyWorkerJobBatch *batch, int last_priority, int limit);
-static void note_way(const MyWorkerQueue *queue, MyWorkerClaimWay way);
+static void note_way(MyWorkerJobBatch *batch, MyWorkerClaimWay way);
 
 /*
  * Claim jobs: take them out of the queue's tables, by priority, of the same
@@ -42,20 +35,26 @@ static void note_way(const MyWorkerQueue *queue, MyWorkerClaimWay way);
  * first.  What another transaction holds is passed over.  If this transaction
  * does not commit they are back.
  */
-MyWorkerJobBatch *
-my_worker_claim(const MyWorkerQueue *queue, int limit, int64 every)
+void
+my_worker_claim(MyWorkerJobBatch *batch, int limit, int64 every)
 {
-	MyWorkerJobBatch *batch = make_batch(queue);
 	MyWorkerClaimScan scan;
 	MyWorkerClaimWay way;
 	TimestampTz due_after;
-	int			due = look_for_due(queue, my_worker_plan_sweep(every), false, &due_after);
+	int			due;
 
+	if (batch->lane == NULL)
+	{
+		due = look_for_due(batch, true, false, &due_after);
+		claim_all(batch, due, due_after, limit);
+		return;
+	}
+	due = look_for_due(batch, my_worker_plan_sweep(batch->lane, every), false, &due_after);
 	my_worker_note_look();
 	memset(&scan, 0, sizeof(scan));
 	scan.batch = batch;
 	scan.limit = limit;
-	way = my_worker_open_scan(&scan, queue);
+	way = my_worker_open_scan(&scan);
 	if (way == MY_WORKER_CLAIM_DIRECT)
 	{
 		/* first, or jobs that keep coming would put it off for ever */
@@ -77,54 +76,61 @@ my_worker_claim(const MyWorkerQueue *queue, int limit, int64 every)
 	}
 	else
 	{
-		for (int priority = 0; priority < JOB_PRIORITIES; priority++)
-		{
-			if (!(due & (1 << priority)))
-				continue;
-			claim_ready(batch, priority - 1, limit);
-			claim_due(batch, priority, due_after, limit);
-		}
-		claim_ready(batch, JOB_PRIORITIES - 1, limit);
-		my_worker_postpone_sweep(every);
-		/* all that is there was looked at */
-		my_worker_give_up_locked();
+		/* all that is there is looked at */
+		my_worker_give_up_locked(batch->lane);
+		claim_all(batch, due, due_after, limit);
+		my_worker_postpone_sweep(batch->lane, every);
 	}
 	if (due != 0 && batch->njobs < limit)
-		(void) look_for_due(queue, true, true, &due_after);
-	note_way(queue, way);
-	return batch;
+		(void) look_for_due(batch, true, true, &due_after);
+	note_way(batch, way);
+}
+
+/*
+ * Claim jobs by the portable way.
+ */
+static void
+claim_all(MyWorkerJobBatch *batch, int due, TimestampTz due_after, int limit)
+{
+	for (int priority = 0; priority < JOB_PRIORITIES; priority++)
+	{
+		if (!(due & (1 << priority)))
+			continue;
+		claim_ready(batch, priority - 1, limit);
+		claim_due(batch, priority, due_after, limit);
+	}
+	claim_ready(batch, JOB_PRIORITIES - 1, limit);
 }
 
 /*
  * Claim one job, if it is there.
  */
-MyWorkerJobBatch *
-my_worker_claim_suspect(const MyWorkerQueue *queue, int priority, int64 id)
+void
+my_worker_claim_suspect(MyWorkerJobBatch *batch, int priority, int64 id)
 {
-	MyWorkerJobBatch *batch = make_batch(queue);
 	Oid			types[] = {INT8OID, INT2OID};
 	Datum		values[] = {
 		Int64GetDatum(id),
 		Int16GetDatum(priority),
 	};
 
-	my_worker_execute(&claim_suspect_plan, queue->claim_suspect, SPI_OK_SELECT,
+	my_worker_execute(batch->queue, MY_WORKER_SQL_CLAIM_SUSPECT, SPI_OK_SELECT,
 					  lengthof(types), types, values, NULL);
-	add_rows(batch);
-	return batch;
+	my_worker_add_rows(batch);
 }
 
 /*
  * An empty batch.
  */
-static MyWorkerJobBatch *
-make_batch(const MyWorkerQueue *queue)
+MyWorkerJobBatch *
+my_worker_make_batch(const MyWorkerQueue *queue, MyWorkerQueueLane *lane, MemoryContext context)
 {
-	MyWorkerJobBatch *batch = MemoryContextAllocZero(my_worker_loop_context, sizeof(MyWorkerJobBatch));
+	MyWorkerJobBatch *batch = MemoryContextAllocZero(context, sizeof(MyWorkerJobBatch));
 
 	batch->queue = queue;
-	batch->context = my_worker_loop_context;
-	batch->job_context = AllocSetContextCreate(my_worker_loop_context,
+	batch->lane = lane;
+	batch->context = context;
+	batch->job_context = AllocSetContextCreate(context,
 											   "my_worker job",
 											   ALLOCSET_DEFAULT_SIZES);
 	return batch;
@@ -190,8 +196,8 @@ my_worker_add_job(MyWorkerJobBatch *batch, TupleDesc tupdesc, const Datum *value
 /*
  * Add the rows that a statement has returned.
  */
-static void
-add_rows(MyWorkerJobBatch *batch)
+void
+my_worker_add_rows(MyWorkerJobBatch *batch)
 {
 	SPITupleTable *rows = SPI_tuptable;
 	int			nrows = (int) SPI_processed;
@@ -213,26 +219,23 @@ add_rows(MyWorkerJobBatch *batch)
  * somebody else has locked.
  */
 static int
-look_for_due(const MyWorkerQueue *queue, bool again, bool claimed, TimestampTz *after)
+look_for_due(MyWorkerJobBatch *batch, bool again, bool claimed, TimestampTz *after)
 {
+	MyWorkerQueueLane *lane = batch->lane;
+	MyWorkerLaneTimes times;
 	TimestampTz now = GetCurrentTransactionStartTimestamp();
 	TimestampTz next = DT_NOEND;
 	Oid			type = TIMESTAMPTZOID;
 	Datum		value;
-	uint64		changes;
-	bool		wanted;
 	int			due = 0;
 
-	SpinLockAcquire(&my_worker_my_lane->mutex);
-	wanted = again || my_worker_my_lane->next_due <= now;
-	changes = my_worker_my_lane->due_changes;
-	*after = my_worker_my_lane->due_after;
-	SpinLockRelease(&my_worker_my_lane->mutex);
-	if (!wanted)
+	times.after = DT_NOBEGIN;
+	if (lane != NULL && !my_worker_read_times(lane, &lane->due, now, &times) && !again)
 		return 0;
 
+	*after = times.after;
 	value = TimestampTzGetDatum(*after);
-	my_worker_execute(&next_due_plan, queue->next_due, SPI_OK_SELECT, 1, &type, &value, NULL);
+	my_worker_execute(batch->queue, MY_WORKER_SQL_NEXT_DUE, SPI_OK_SELECT, 1, &type, &value, NULL);
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
 		HeapTuple	row = SPI_tuptable->vals[i];
@@ -249,14 +252,12 @@ look_for_due(const MyWorkerQueue *queue, bool again, bool claimed, TimestampTz *
 
 	if (due != 0)
 		next = claimed ? TimestampTzPlusMilliseconds(now, LOCKED_WAIT) : now;
-	SpinLockAcquire(&my_worker_my_lane->mutex);
-	if (my_worker_my_lane->due_changes == changes)
+	if (lane != NULL)
 	{
-		my_worker_my_lane->next_due = next;
-		if (due == 0)
-			my_worker_my_lane->due_after = now;
+		/* if this is undone it is looked up again */
+		my_worker_note_waiting(lane);
+		my_worker_write_times(lane, &lane->due, &times, due == 0 ? now : times.after, next);
 	}
-	SpinLockRelease(&my_worker_my_lane->mutex);
 	return due;
 }
 
@@ -275,9 +276,9 @@ claim_due(MyWorkerJobBatch *batch, int priority, TimestampTz after, int limit)
 
 	if (batch->njobs >= limit)
 		return;
-	my_worker_execute(&claim_due_plan, batch->queue->claim_due, SPI_OK_SELECT,
+	my_worker_execute(batch->queue, MY_WORKER_SQL_CLAIM_DUE, SPI_OK_SELECT,
 					  lengthof(types), types, values, NULL);
-	add_rows(batch);
+	my_worker_add_rows(batch);
 }
 
 /*
@@ -294,27 +295,29 @@ claim_ready(MyWorkerJobBatch *batch, int last_priority, int limit)
 
 	if (batch->njobs >= limit || last_priority < 0)
 		return;
-	my_worker_execute(&claim_plan, batch->queue->claim, SPI_OK_SELECT,
+	my_worker_execute(batch->queue, MY_WORKER_SQL_CLAIM, SPI_OK_SELECT,
 					  lengthof(types), types, values, NULL);
-	add_rows(batch);
+	my_worker_add_rows(batch);
 }
 
 /*
  * Count a claim, and tell the log when claims go another way than before.
  */
 static void
-note_way(const MyWorkerQueue *queue, MyWorkerClaimWay way)
+note_way(MyWorkerJobBatch *batch, MyWorkerClaimWay way)
 {
+	const MyWorkerQueue *queue = batch->queue;
+	MyWorkerQueueLane *lane = batch->lane;
 	bool		changed;
 
-	SpinLockAcquire(&my_worker_my_lane->mutex);
-	changed = my_worker_my_lane->way != way;
-	my_worker_my_lane->way = way;
+	SpinLockAcquire(&lane->mutex);
+	changed = lane->way != way;
+	lane->way = way;
 	if (way == MY_WORKER_CLAIM_DIRECT)
-		my_worker_my_lane->direct_claims++;
+		lane->direct_claims++;
 	else
-		my_worker_my_lane->portable_claims++;
-	SpinLockRelease(&my_worker_my_lane->mutex);
+		lane->portable_claims++;
+	SpinLockRelease(&lane->mutex);
 	if (!changed)
 		return;
 	if (way == MY_WORKER_CLAIM_DIRECT)

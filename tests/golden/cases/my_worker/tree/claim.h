@@ -41,35 +41,41 @@ typedef struct MyWorkerClaimScan
 	uint64		lowered;
 } MyWorkerClaimScan;
 
-/* where this process stands */
-extern MyWorkerQueueLane *my_worker_my_lane;
-
+/* where those stand that claim jobs */
 extern void my_worker_lower_lane(MyWorkerQueueLane *lane, int priority, int64 after);
-extern void my_worker_note_claimed(int priority, int64 after);
+extern bool my_worker_read_times(MyWorkerQueueLane *lane, MyWorkerLaneTimes *times, TimestampTz now,
+								 MyWorkerLaneTimes *copy);
+extern void my_worker_write_times(MyWorkerQueueLane *lane, MyWorkerLaneTimes *times, const MyWorkerLaneTimes *copy,
+								  TimestampTz after, TimestampTz next);
+extern void my_worker_note_claimed(MyWorkerQueueLane *lane, int priority, int64 after);
+extern void my_worker_note_waiting(MyWorkerQueueLane *lane);
 extern void my_worker_note_look(void);
-extern uint64 my_worker_lane_lowered(void);
-extern bool my_worker_take_stripe(MyWorkerLaneStripe *stripe, int room, uint64 lowered, bool *stale);
-extern bool my_worker_extend_stripe(MyWorkerLaneStripe *stripe, int64 id, int room, uint64 lowered);
-extern void my_worker_note_end(int priority, uint64 lowered);
-extern bool my_worker_plan_sweep(int64 every);
-extern bool my_worker_begin_sweep(int *priority, int64 *after, int64 *marks, int64 every);
-extern void my_worker_end_sweep(int priority, int64 after, TimestampTz began);
-extern void my_worker_postpone_sweep(int64 every);
+extern uint64 my_worker_lane_lowered(MyWorkerQueueLane *lane);
+extern bool my_worker_take_stripe(MyWorkerQueueLane *lane, MyWorkerLaneStripe *stripe, int room, uint64 lowered, bool *stale);
+extern bool my_worker_extend_stripe(MyWorkerQueueLane *lane, MyWorkerLaneStripe *stripe, int64 id, int room, uint64 lowered);
+extern void my_worker_note_end(MyWorkerQueueLane *lane, int priority, uint64 lowered);
+
+/* how jobs behind the mark are found */
+extern bool my_worker_plan_sweep(MyWorkerQueueLane *lane, int64 every);
+extern bool my_worker_begin_sweep(MyWorkerQueueLane *lane, int *priority, int64 *after, int64 *marks, int64 every);
+extern void my_worker_end_sweep(MyWorkerQueueLane *lane, int priority, int64 after, TimestampTz began);
+extern void my_worker_postpone_sweep(MyWorkerQueueLane *lane, int64 every);
+extern void my_worker_note_locked(MyWorkerQueueLane *lane, int priority, int64 id, TimestampTz again);
+extern int	my_worker_take_locked(MyWorkerQueueLane *lane, MyWorkerLockedJob *jobs);
+extern TimestampTz my_worker_locked_until(MyWorkerQueueLane *lane);
+extern void my_worker_give_up_locked(MyWorkerQueueLane *lane);
 
 /* jobs as rows that become part of a batch */
-extern MyWorkerJobBatch *my_worker_claim_suspect(const MyWorkerQueue *queue, int priority, int64 id);
+extern void my_worker_claim_suspect(MyWorkerJobBatch *batch, int priority, int64 id);
 extern void my_worker_add_job(MyWorkerJobBatch *batch, TupleDesc tupdesc,
 							  const Datum *values, const bool *nulls);
 
 /* claims by the index, past the executor */
-extern TimestampTz my_worker_locked_until;
-
-extern MyWorkerClaimWay my_worker_open_scan(MyWorkerClaimScan *scan, const MyWorkerQueue *queue);
+extern MyWorkerClaimWay my_worker_open_scan(MyWorkerClaimScan *scan);
 extern void my_worker_close_scan(MyWorkerClaimScan *scan);
 extern void my_worker_renew_snapshot(MyWorkerClaimScan *scan);
 extern void my_worker_claim_priority(MyWorkerClaimScan *scan, int priority);
 extern void my_worker_claim_locked(MyWorkerClaimScan *scan);
-extern void my_worker_give_up_locked(void);
 extern void my_worker_sweep(MyWorkerClaimScan *scan, int64 every);
 
 #endif							/* MY_WORKER_CLAIM_H */

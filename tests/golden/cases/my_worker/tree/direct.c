@@ -35,9 +35,6 @@
 
 #include "claim.h"
 
-/* How many locked jobs a process remembers one by one. */
-#define MAX_LOCKED		1000
-
 /* How many index entries a sweep reads at a time. */
 #define SWEEP_ENTRIES	10000
 
@@ -47,33 +44,15 @@
 #define ID_COLUMN		1
 #define PRIORITY_COLUMN(queue)	((queue)->ncolumns - 2)
 
-/* A job that was passed over since somebody had locked its row. */
-typedef struct MyWorkerLockedJob
-{
-	int16		priority;
-	int64		id;
-} MyWorkerLockedJob;
-
-/* When jobs that were locked are looked at again; DT_NOEND where none were. */
-TimestampTz my_worker_locked_until = DT_NOEND;
-
-/* These jobs; and where there are more, the first of them by priority. */
-static MyWorkerLockedJob locked[MAX_LOCKED];
-static int	nlocked = 0;
-static bool more = false;
-static int64 more_locked[JOB_PRIORITIES];
-
 static MyWorkerClaimWay find_way(const MyWorkerQueue *queue, Relation table);
 static bool claims_go_by(const MyWorkerQueue *queue, Relation index);
 static bool sequence_is_plain(const MyWorkerQueue *queue, Relation table);
 static void claim_stripe(MyWorkerClaimScan *scan, MyWorkerLaneStripe *stripe);
-static void lower_for_more(void);
 static bool sweep_priority(MyWorkerClaimScan *scan, int priority, int64 *after, int64 mark, int *entries);
 static IndexScanDesc begin_scan(MyWorkerClaimScan *scan, int priority, StrategyNumber strategy,
 								RegProcedure procedure, int64 id, bool with_entries);
 static bool next_row(MyWorkerClaimScan *scan, IndexScanDesc rows);
 static void take_row(MyWorkerClaimScan *scan);
-static void remember_locked(int priority, int64 id);
 static int64 row_id(MyWorkerClaimScan *scan);
 
 /*
@@ -84,8 +63,9 @@ static int64 row_id(MyWorkerClaimScan *scan);
  * takes is little beside a batch of jobs.
  */
 MyWorkerClaimWay
-my_worker_open_scan(MyWorkerClaimScan *scan, const MyWorkerQueue *queue)
+my_worker_open_scan(MyWorkerClaimScan *scan)
 {
+	const MyWorkerQueue *queue = scan->batch->queue;
 	RangeVar   *name = makeRangeVar(pstrdup("public"), pstrdup(queue->table), -1);
 	Relation	table = table_openrv(name, RowExclusiveLock);
 	Relation	index = NULL;
@@ -108,7 +88,7 @@ my_worker_open_scan(MyWorkerClaimScan *scan, const MyWorkerQueue *queue)
 	scan->table = table;
 	scan->index = index;
 	scan->slot = table_slot_create(table, NULL);
-	scan->lowered = my_worker_lane_lowered();
+	scan->lowered = my_worker_lane_lowered(scan->batch->lane);
 	PushActiveSnapshot(GetTransactionSnapshot());
 	return way;
 }
@@ -128,7 +108,7 @@ void
 my_worker_renew_snapshot(MyWorkerClaimScan *scan)
 {
 	PopActiveSnapshot();
-	scan->lowered = my_worker_lane_lowered();
+	scan->lowered = my_worker_lane_lowered(scan->batch->lane);
 	PushActiveSnapshot(GetTransactionSnapshot());
 }
 
@@ -221,7 +201,7 @@ my_worker_claim_priority(MyWorkerClaimScan *scan, int priority)
 	{
 		bool		stale;
 
-		if (my_worker_take_stripe(&stripe, scan->limit - scan->batch->njobs, scan->lowered, &stale))
+		if (my_worker_take_stripe(scan->batch->lane, &stripe, scan->limit - scan->batch->njobs, scan->lowered, &stale))
 			claim_stripe(scan, &stripe);
 		else if (stale)
 			my_worker_renew_snapshot(scan);
@@ -246,12 +226,12 @@ claim_stripe(MyWorkerClaimScan *scan, MyWorkerLaneStripe *stripe)
 
 		if (!next_row(scan, rows))
 		{
-			my_worker_note_end(stripe->priority, scan->lowered);
+			my_worker_note_end(scan->batch->lane, stripe->priority, scan->lowered);
 			break;
 		}
 		id = row_id(scan);
 		if (id > stripe->upto &&
-			!my_worker_extend_stripe(stripe, id, scan->limit - scan->batch->njobs, scan->lowered))
+			!my_worker_extend_stripe(scan->batch->lane, stripe, id, scan->limit - scan->batch->njobs, scan->lowered))
 			break;
 		take_row(scan);
 	}
@@ -264,69 +244,28 @@ claim_stripe(MyWorkerClaimScan *scan, MyWorkerLaneStripe *stripe)
 void
 my_worker_claim_locked(MyWorkerClaimScan *scan)
 {
-	TimestampTz now = GetCurrentTimestamp();
-	int			nbefore = nlocked;
+	MyWorkerQueueLane *lane = scan->batch->lane;
+	MyWorkerLockedJob locked[MAX_LOCKED];
+	int			nlocked = my_worker_take_locked(lane, locked);
 
-	if (nlocked == 0)
-		return;
-
-	/* not yet, unless the clock was set back */
-	if (now < my_worker_locked_until && my_worker_locked_until <= TimestampTzPlusMilliseconds(now, LOCKED_WAIT))
-		return;
-
-	lower_for_more();
 	/* an error in the middle leaves none behind */
-	for (int i = 0; i < nbefore; i++)
-		my_worker_note_claimed(locked[i].priority, ID_BEFORE(locked[i].id));
-	nlocked = 0;
-	for (int i = 0; i < nbefore; i++)
+	for (int i = 0; i < nlocked; i++)
+		my_worker_note_claimed(lane, locked[i].priority, ID_BEFORE(locked[i].id));
+	for (int i = 0; i < nlocked; i++)
 	{
-		MyWorkerLockedJob job = locked[i];
 		IndexScanDesc rows;
 
 		if (scan->batch->njobs >= scan->limit)
 		{
-			locked[nlocked++] = job;
+			my_worker_note_locked(lane, locked[i].priority, locked[i].id, GetCurrentTimestamp());
 			continue;
 		}
-		/* what is still locked is noted anew, at a place that was read */
-		rows = begin_scan(scan, job.priority, BTEqualStrategyNumber, F_INT8EQ, job.id, false);
+		/* what is still locked is noted anew */
+		rows = begin_scan(scan, locked[i].priority, BTEqualStrategyNumber, F_INT8EQ, locked[i].id, false);
 		while (next_row(scan, rows))
 			take_row(scan);
 		index_endscan(rows);
 	}
-	my_worker_locked_until = nlocked == 0 ? DT_NOEND :
-		scan->batch->njobs >= scan->limit ? now : TimestampTzPlusMilliseconds(now, LOCKED_WAIT);
-}
-
-/*
- * For what was locked beyond what is remembered one by one.
- */
-static void
-lower_for_more(void)
-{
-	if (!more)
-		return;
-	for (int priority = 0; priority < JOB_PRIORITIES; priority++)
-	{
-		if (more_locked[priority] != PG_INT64_MAX)
-			my_worker_lower_lane(my_worker_my_lane, priority, ID_BEFORE(more_locked[priority]));
-	}
-	more = false;
-}
-
-/*
- * Have all that was passed over looked at anew, by whoever it is: this process
- * ends, or claims another way.
- */
-void
-my_worker_give_up_locked(void)
-{
-	for (int i = 0; i < nlocked; i++)
-		my_worker_lower_lane(my_worker_my_lane, locked[i].priority, ID_BEFORE(locked[i].id));
-	lower_for_more();
-	nlocked = 0;
-	my_worker_locked_until = DT_NOEND;
 }
 
 /*
@@ -341,14 +280,14 @@ my_worker_sweep(MyWorkerClaimScan *scan, int64 every)
 	int64		after;
 	int			entries = 0;
 
-	if (scan->batch->njobs >= scan->limit || !my_worker_begin_sweep(&priority, &after, marks, every))
+	if (scan->batch->njobs >= scan->limit || !my_worker_begin_sweep(scan->batch->lane, &priority, &after, marks, every))
 		return;
 	for (; priority < JOB_PRIORITIES; priority++, after = PG_INT64_MIN)
 	{
 		if (!sweep_priority(scan, priority, &after, marks[priority], &entries))
 			break;
 	}
-	my_worker_end_sweep(priority, after, began);
+	my_worker_end_sweep(scan->batch->lane, priority, after, began);
 }
 
 /*
@@ -457,7 +396,8 @@ take_row(MyWorkerClaimScan *scan)
 		case TM_BeingModified:
 		case TM_WouldBlock:
 			priority = DatumGetInt16(slot_getattr(slot, PRIORITY_COLUMN(scan->batch->queue), &isnull));
-			remember_locked(priority, row_id(scan));
+			my_worker_note_locked(scan->batch->lane, priority, row_id(scan),
+								  TimestampTzPlusMilliseconds(GetCurrentTimestamp(), LOCKED_WAIT));
 			return;
 		case TM_SelfModified:
 		case TM_Updated:
@@ -473,35 +413,7 @@ take_row(MyWorkerClaimScan *scan)
 	priority = DatumGetInt16(slot->tts_values[PRIORITY_COLUMN(scan->batch->queue) - 1]);
 	id = DatumGetInt64(slot->tts_values[ID_COLUMN - 1]);
 	/* it may lie below the mark */
-	my_worker_note_claimed(priority, ID_BEFORE(id));
-}
-
-/*
- * Note a job that is locked.  Where there are too many, the mark has to do.
- */
-static void
-remember_locked(int priority, int64 id)
-{
-	if (nlocked == 0)
-		my_worker_locked_until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), LOCKED_WAIT);
-	for (int i = 0; i < nlocked; i++)
-	{
-		if (locked[i].id == id && locked[i].priority == priority)
-			return;
-	}
-	if (nlocked < MAX_LOCKED)
-	{
-		locked[nlocked].priority = priority;
-		locked[nlocked].id = id;
-		nlocked++;
-	}
-	else
-	{
-		for (int i = 0; !more && i < JOB_PRIORITIES; i++)
-			more_locked[i] = PG_INT64_MAX;
-		more = true;
-		more_locked[priority] = Min(more_locked[priority], id);
-	}
+	my_worker_note_claimed(scan->batch->lane, priority, ID_BEFORE(id));
 }
 
 static int64

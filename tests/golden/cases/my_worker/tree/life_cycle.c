@@ -303,10 +303,11 @@ my_worker_set_state(MyWorkerProcessState state)
 }
 
 /*
- * May a round begin?  "wanted" is what the worker's own settings say.
+ * May a round begin?  "wanted" is what the worker's own settings say, and its
+ * queue may be paused.
  */
 bool
-my_worker_ready(bool wanted)
+my_worker_ready(bool wanted, bool queue_paused)
 {
 	bool		shutdown_requested;
 
@@ -314,13 +315,14 @@ my_worker_ready(bool wanted)
 	shutdown_requested = my_worker_shared->shutdown_requested;
 	LWLockRelease(&my_worker_shared->lock);
 
-	if (shutdown_requested || !wanted)
+	if (shutdown_requested || !wanted || queue_paused)
 	{
 		if (my_slot->state != MY_WORKER_STATE_PAUSED)
 			ereport(LOG,
 					(errmsg("worker \"%s\" is paused", MyBgworkerEntry->bgw_name),
 					 shutdown_requested ?
 					 errhint("Let the workers go on with SELECT %s().", "public.my_worker_resume") :
+					 wanted ? errdetail("Its queue is paused.") :
 					 errdetail("Its own settings say so."),
 					 errhidestmt(true)));
 		my_worker_set_state(MY_WORKER_STATE_PAUSED);

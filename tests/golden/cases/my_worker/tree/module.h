@@ -86,6 +86,9 @@ typedef struct MyWorkerWorkerState
 /* Jobs have a priority from 0, which comes first, to 9. */
 #define JOB_PRIORITIES	10
 
+/* How many locked jobs are remembered one by one. */
+#define MAX_LOCKED		1000
+
 /* A number that an id is behind; an id may be anything. */
 #define ID_BEFORE(id)	((id) == PG_INT64_MIN ? PG_INT64_MIN : (id) - 1)
 
@@ -101,8 +104,27 @@ typedef enum MyWorkerClaimWay
 	MY_WORKER_CLAIM_FORBIDDEN
 } MyWorkerClaimWay;
 
+/* Rows with a time at which something is to be done. */
+typedef struct MyWorkerLaneTimes
+{
+	/* how often such rows were added or came back */
+	uint64		changes;
+	/* what was due before then has been done */
+	TimestampTz after;
+	/* nothing is due earlier */
+	TimestampTz next;
+} MyWorkerLaneTimes;
+
+/* A job that was passed over since somebody had locked its row. */
+typedef struct MyWorkerLockedJob
+{
+	int16		priority;
+	int64		id;
+} MyWorkerLockedJob;
+
 /*
- * Where the processes of a queue worker stand in the queue's tables.
+ * Where those stand in a queue's tables that claim its jobs: the processes of a
+ * queue worker, or all sessions that take leases.
  *
  * Behind the jobs that were claimed lie dead rows, for as long as some
  * transaction keeps vacuum away.  So nobody reads from the beginning: there is
@@ -111,27 +133,31 @@ typedef enum MyWorkerClaimWay
  */
 typedef struct MyWorkerQueueLane
 {
-	/* guards everything below */
+	/* guards everything below but for what is locked, which the lock does */
 	slock_t		mutex;
-	/* database of the worker; 0 before it was first connected */
+	/* database of its worker; 0 before that was first connected */
 	Oid			database;
 	/* how often the marks were lowered */
 	uint64		lowered;
 	int64		mark[JOB_PRIORITIES];
 	/* whether nothing is behind the mark */
 	bool		exhausted[JOB_PRIORITIES];
-	/* how often waiting jobs were added or came back */
-	uint64		due_changes;
-	/* jobs that have waited until then have been claimed */
-	TimestampTz due_after;
-	/* no job waits for an earlier time */
-	TimestampTz next_due;
+	/* jobs that wait */
+	MyWorkerLaneTimes due;
+	/* leases that end */
+	MyWorkerLaneTimes ends;
 	/* when the next part of the sweep is due, and where it begins */
 	TimestampTz sweep_at;
 	int			sweep_priority;
 	int64		sweep_after;
 	/* whether the server has crashed, and no process has looked at that */
 	bool		crashed;
+	/* when jobs that were locked are looked at again; DT_NOEND for none */
+	TimestampTz locked_until;
+	/* these jobs; and where there are more, the first of them by priority */
+	int			nlocked;
+	MyWorkerLockedJob locked[MAX_LOCKED];
+	int64		more_locked[JOB_PRIORITIES];
 	/* the way that the last claim went, and how many went each way */
 	MyWorkerClaimWay way;
 	int64		direct_claims;
@@ -162,11 +188,14 @@ typedef struct MyWorkerShared
 	MyWorkerWorkerState worker;
 	/* when it was set up, by which one life of the server is told from others */
 	TimestampTz life;
-	/* the process that runs a job alone, after a crash; 0 for none */
+	/* the process that runs a job alone, after a crash, and since when */
 	pid_t		careful_pid;
+	TimestampTz careful_since;
 	/* one a queue */
 	MyWorkerQueueSuspicion suspicions[1];
-	/* one a queue worker, in the order in which they are declared */
+	/* how often a queue was paused, or let go on */
+	pg_atomic_uint64 pauses;
+	/* one a queue worker, then one a queue with leases, as they are declared */
 	MyWorkerQueueLane lanes[1];
 	int			nslots;
 	/* one a process, in the order in which the workers are declared */
@@ -195,6 +224,24 @@ typedef struct MyWorkerWorkerSpec
 	Size		alive;
 } MyWorkerWorkerSpec;
 
+/* What is done to the tables of a queue. */
+typedef enum MyWorkerQueueStatement
+{
+	MY_WORKER_SQL_CLAIM,
+	MY_WORKER_SQL_CLAIM_DUE,
+	MY_WORKER_SQL_NEXT_DUE,
+	MY_WORKER_SQL_PUT_BACK,
+	MY_WORKER_SQL_RETRY,
+	MY_WORKER_SQL_GIVE_UP,
+	MY_WORKER_SQL_IS_PAUSED,
+	MY_WORKER_SQL_PICK_SUSPECT,
+	MY_WORKER_SQL_CLAIM_SUSPECT,
+	MY_WORKER_SQL_NOTE_SUSPECT,
+	MY_WORKER_SQL_CLEAR_SUSPECT,
+	MY_WORKER_SQL_CLEAR_SUSPECTS,
+	MY_WORKER_SQL_COUNT
+} MyWorkerQueueStatement;
+
 /* A queue, and the statements that move its jobs. */
 typedef struct MyWorkerQueue
 {
@@ -212,17 +259,8 @@ typedef struct MyWorkerQueue
 	/* its table and its sequence, in the schema of the extension */
 	const char *table;
 	const char *sequence;
-	const char *claim;
-	const char *claim_due;
-	const char *next_due;
-	const char *put_back;
-	const char *pick_suspect;
-	const char *claim_suspect;
-	const char *note_suspect;
-	const char *clear_suspect;
-	const char *clear_suspects;
-	const char *retry;
-	const char *give_up;
+	/* NULL for what it does not need */
+	const char *statements[MY_WORKER_SQL_COUNT];
 } MyWorkerQueue;
 
 /* A job, with the claimed columns as values. */
@@ -246,6 +284,8 @@ typedef struct MyWorkerJob
 typedef struct MyWorkerJobBatch
 {
 	const MyWorkerQueue *queue;
+	/* NULL where no worker serves the database */
+	MyWorkerQueueLane *lane;
 	/* of the claimed columns */
 	Oid		   *types;
 	MemoryContext context;
@@ -320,7 +360,7 @@ extern void my_worker_attach_launched(const MyWorkerWorkerSpec *worker,
 									  const MyWorkerLaunch *launch);
 extern void my_worker_set_state(MyWorkerProcessState state);
 extern void my_worker_interrupts(void);
-extern bool my_worker_ready(bool wanted);
+extern bool my_worker_ready(bool wanted, bool queue_paused);
 extern bool my_worker_due(int64 every);
 extern int64 my_worker_remaining(int64 every);
 extern void my_worker_sleep(int64 timeout);
@@ -354,33 +394,42 @@ extern pid_t my_worker_launch(BackgroundWorker *registration,
 
 /* what is done after a crash */
 extern bool my_worker_has_crashed(void);
-extern void my_worker_enter_careful(const MyWorkerQueue *queue, int jobs);
+extern void my_worker_enter_careful(MyWorkerQueueLane *lane, const MyWorkerQueue *queue, int jobs);
 extern MyWorkerRoundCare my_worker_take_care(const MyWorkerWorkerSpec *worker, const MyWorkerQueue *queue);
-extern MyWorkerJobBatch *my_worker_claim_noted(const MyWorkerQueue *queue);
+extern void my_worker_claim_noted(MyWorkerJobBatch *batch);
 extern void my_worker_clear_note(const MyWorkerQueue *queue);
 extern void my_worker_clear_old_notes(const MyWorkerQueue *queue);
 extern void my_worker_end_care(const MyWorkerQueue *queue, MyWorkerRoundCare care, int jobs);
 extern void my_worker_end_turn(bool wake);
+extern int64 my_worker_until_turn(int64 timeout);
 
-/* where the processes of a queue worker stand */
+/* how jobs are run */
+extern int	my_worker_batch_limit(int most);
+extern void my_worker_run_jobs(MyWorkerJobBatch *batch, const MyWorkerJobHandler *handler);
+extern void my_worker_give_up_crashing(MyWorkerJobBatch *batch, int crashes);
+
+/* where those stand that claim jobs */
 extern void my_worker_init_lanes(void);
-extern void my_worker_enter_lane(int number);
+extern MyWorkerQueueLane *my_worker_enter_lane(int number);
 extern void my_worker_lower_marks(int number, int64 after, TimestampTz later);
-extern void my_worker_release_claims(void);
-extern void my_worker_keep_claims(void);
-extern int64 my_worker_until_due(int64 timeout);
+extern void my_worker_end_claims(bool kept);
+extern void my_worker_end_subclaims(bool kept);
+extern int64 my_worker_until_due(MyWorkerQueueLane *lane, int64 timeout);
 extern const char *my_worker_way_reason(MyWorkerClaimWay way);
 
 /* the jobs of a queue */
 extern void my_worker_note_jobs(int queue, int64 after);
 extern int64 my_worker_queue_last_id(const MyWorkerQueue *queue);
-extern int	my_worker_batch_limit(int most);
-extern MyWorkerJobBatch *my_worker_claim(const MyWorkerQueue *queue, int limit, int64 every);
-extern void my_worker_execute(SPIPlanPtr *plan, const char *statement,
+extern MyWorkerJobBatch *my_worker_make_batch(const MyWorkerQueue *queue, MyWorkerQueueLane *lane,
+											  MemoryContext context);
+extern void my_worker_add_rows(MyWorkerJobBatch *batch);
+extern void my_worker_claim(MyWorkerJobBatch *batch, int limit, int64 every);
+extern void my_worker_execute(const MyWorkerQueue *queue, MyWorkerQueueStatement statement,
 							  int expected, int nargs, Oid *types, Datum *values,
 							  const char *nulls);
-extern void my_worker_run_jobs(MyWorkerJobBatch *batch, const MyWorkerJobHandler *handler);
-extern void my_worker_give_up_crashing(MyWorkerJobBatch *batch, int crashes);
+extern bool my_worker_is_paused(const MyWorkerQueue *queue);
+extern bool my_worker_seen_paused(const MyWorkerQueue *queue);
+extern int	my_worker_next_attempt(int attempt);
 extern void my_worker_settle(MyWorkerJobBatch *batch);
 extern void my_worker_report_failures(MyWorkerJobBatch *batch);
 

@@ -3,6 +3,21 @@
 -- complain if the script is sourced in psql, rather than by CREATE EXTENSION
 \echo Use "CREATE EXTENSION my_worker" to load this file. \quit
 
+-- queues that are paused; a trigger tells the workers when that changes
+CREATE TABLE public.my_worker_paused_queues (
+    queue pg_catalog.text PRIMARY KEY,
+    paused_at pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    paused_by pg_catalog.text NOT NULL DEFAULT SESSION_USER
+) USING heap;
+COMMENT ON TABLE public.my_worker_paused_queues IS 'Queues of which no jobs are given out.';
+SELECT pg_catalog.pg_extension_config_dump('public.my_worker_paused_queues', '');
+CREATE FUNCTION public.my_worker_paused_queues_wake() RETURNS trigger
+    AS 'MODULE_PATHNAME', 'my_worker_note_pause' LANGUAGE C;
+REVOKE ALL ON FUNCTION public.my_worker_paused_queues_wake() FROM PUBLIC;
+CREATE TRIGGER my_worker_paused_queues_wake AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON public.my_worker_paused_queues
+    FOR EACH STATEMENT EXECUTE FUNCTION public.my_worker_paused_queues_wake();
+ALTER TABLE public.my_worker_paused_queues ENABLE ALWAYS TRIGGER my_worker_paused_queues_wake;
+
 -- queue my_queue: jobs that may run now
 CREATE TABLE public.my_queue (
     id pg_catalog.int8 GENERATED ALWAYS AS IDENTITY,
@@ -103,6 +118,9 @@ CREATE FUNCTION public.my_queue_enqueue_at(
 ) RETURNS pg_catalog.int8
     LANGUAGE sql SECURITY DEFINER SET search_path TO pg_catalog, pg_temp
     AS 'INSERT INTO public.my_queue_later (id, payload, priority, run_at) VALUES (pg_catalog.nextval(''public.my_queue_id_seq''), $2, $3, GREATEST($1, pg_catalog.now())) RETURNING id';
+CREATE FUNCTION public.my_queue_enqueue_many(jobs pg_catalog.jsonb) RETURNS SETOF pg_catalog.int8
+    LANGUAGE sql SECURITY DEFINER SET search_path TO pg_catalog, pg_temp
+    AS 'WITH given AS (SELECT g.* FROM ROWS FROM (pg_catalog.jsonb_to_recordset($1) AS (payload jsonb, priority pg_catalog.int2)) WITH ORDINALITY AS g(payload, priority, number)) INSERT INTO public.my_queue (payload, priority) SELECT g.payload, COALESCE(g.priority, 5) FROM given AS g ORDER BY g.number RETURNING id';
 CREATE FUNCTION public.my_queue_retry(ids pg_catalog.int8[] DEFAULT NULL) RETURNS pg_catalog.int8
     LANGUAGE sql SECURITY DEFINER SET search_path TO pg_catalog, pg_temp
     AS 'WITH again AS (DELETE FROM public.my_queue_failed AS f WHERE $1 IS NULL OR f.id OPERATOR(pg_catalog.=) ANY ($1) RETURNING f.id, f.payload, f.priority, f.created_at), moved AS (INSERT INTO public.my_queue_later (id, payload, priority, created_at, run_at) SELECT CASE WHEN EXISTS (SELECT FROM public.my_queue_later AS t WHERE t.id OPERATOR(pg_catalog.=) again.id) THEN pg_catalog.nextval(''public.my_queue_id_seq'') ELSE again.id END, again.payload, again.priority, again.created_at, pg_catalog.now() FROM again RETURNING id), forward AS (UPDATE public.my_queue_later AS l SET run_at = pg_catalog.now() WHERE l.id OPERATOR(pg_catalog.=) ANY ($1) AND l.run_at OPERATOR(pg_catalog.>) pg_catalog.now() RETURNING l.id) SELECT (SELECT pg_catalog.count(*) FROM moved) OPERATOR(pg_catalog.+) (SELECT pg_catalog.count(*) FROM forward)';
@@ -112,16 +130,33 @@ CREATE FUNCTION public.my_queue_cancel(id pg_catalog.int8) RETURNS pg_catalog.bo
 CREATE FUNCTION public.my_queue_purge(older_than pg_catalog.interval DEFAULT '0') RETURNS pg_catalog.int8
     LANGUAGE sql SECURITY DEFINER SET search_path TO pg_catalog, pg_temp
     AS 'WITH gone AS (DELETE FROM public.my_queue_failed AS f WHERE f.failed_at OPERATOR(pg_catalog.<=) (pg_catalog.now() OPERATOR(pg_catalog.-) $1) RETURNING f.id) SELECT pg_catalog.count(*) FROM gone';
+CREATE FUNCTION public.my_queue_pause() RETURNS pg_catalog.bool
+    LANGUAGE sql SECURITY DEFINER SET search_path TO pg_catalog, pg_temp
+    AS 'WITH p AS (INSERT INTO public.my_worker_paused_queues (queue) VALUES (''my_queue'') ON CONFLICT DO NOTHING RETURNING queue) SELECT EXISTS (SELECT FROM p)';
+CREATE FUNCTION public.my_queue_resume() RETURNS pg_catalog.bool
+    LANGUAGE sql SECURITY DEFINER SET search_path TO pg_catalog, pg_temp
+    AS 'WITH p AS (DELETE FROM public.my_worker_paused_queues AS p WHERE p.queue OPERATOR(pg_catalog.=) ''my_queue'' RETURNING p.queue) SELECT EXISTS (SELECT FROM p)';
+CREATE FUNCTION public.my_queue_counts(
+    OUT status pg_catalog.text, OUT jobs pg_catalog.int8, OUT exact pg_catalog.bool
+) RETURNS SETOF record
+    LANGUAGE sql SECURITY DEFINER SET search_path TO pg_catalog, pg_temp
+    AS 'SELECT ''ready''::pg_catalog.text, CASE WHEN s.small THEN (SELECT pg_catalog.count(*) FROM public.my_queue) WHEN (pg_catalog.pg_stat_get_tuples_inserted(''public.my_queue''::pg_catalog.regclass) OPERATOR(pg_catalog.+) pg_catalog.pg_stat_get_live_tuples(''public.my_queue''::pg_catalog.regclass)) OPERATOR(pg_catalog.>) 0 THEN pg_catalog.pg_stat_get_live_tuples(''public.my_queue''::pg_catalog.regclass) ELSE (SELECT GREATEST(c.reltuples, 0)::pg_catalog.int8 FROM pg_catalog.pg_class AS c WHERE c.oid OPERATOR(pg_catalog.=) ''public.my_queue''::pg_catalog.regclass) END, s.small FROM (SELECT pg_catalog.pg_relation_size(''public.my_queue''::pg_catalog.regclass) OPERATOR(pg_catalog.<=) 524288) AS s(small) UNION ALL SELECT ''later''::pg_catalog.text, CASE WHEN s.small THEN (SELECT pg_catalog.count(*) FROM public.my_queue_later) WHEN (pg_catalog.pg_stat_get_tuples_inserted(''public.my_queue_later''::pg_catalog.regclass) OPERATOR(pg_catalog.+) pg_catalog.pg_stat_get_live_tuples(''public.my_queue_later''::pg_catalog.regclass)) OPERATOR(pg_catalog.>) 0 THEN pg_catalog.pg_stat_get_live_tuples(''public.my_queue_later''::pg_catalog.regclass) ELSE (SELECT GREATEST(c.reltuples, 0)::pg_catalog.int8 FROM pg_catalog.pg_class AS c WHERE c.oid OPERATOR(pg_catalog.=) ''public.my_queue_later''::pg_catalog.regclass) END, s.small FROM (SELECT pg_catalog.pg_relation_size(''public.my_queue_later''::pg_catalog.regclass) OPERATOR(pg_catalog.<=) 524288) AS s(small) UNION ALL SELECT ''failed''::pg_catalog.text, CASE WHEN s.small THEN (SELECT pg_catalog.count(*) FROM public.my_queue_failed) WHEN (pg_catalog.pg_stat_get_tuples_inserted(''public.my_queue_failed''::pg_catalog.regclass) OPERATOR(pg_catalog.+) pg_catalog.pg_stat_get_live_tuples(''public.my_queue_failed''::pg_catalog.regclass)) OPERATOR(pg_catalog.>) 0 THEN pg_catalog.pg_stat_get_live_tuples(''public.my_queue_failed''::pg_catalog.regclass) ELSE (SELECT GREATEST(c.reltuples, 0)::pg_catalog.int8 FROM pg_catalog.pg_class AS c WHERE c.oid OPERATOR(pg_catalog.=) ''public.my_queue_failed''::pg_catalog.regclass) END, s.small FROM (SELECT pg_catalog.pg_relation_size(''public.my_queue_failed''::pg_catalog.regclass) OPERATOR(pg_catalog.<=) 524288) AS s(small)';
 COMMENT ON FUNCTION public.my_queue_enqueue(jsonb, pg_catalog.int2) IS 'Puts a job into the queue; returns its id.';
 COMMENT ON FUNCTION public.my_queue_enqueue_at(pg_catalog.timestamptz, jsonb, pg_catalog.int2) IS 'Puts a job into the queue that waits until run_at; returns its id.';
+COMMENT ON FUNCTION public.my_queue_enqueue_many(pg_catalog.jsonb) IS 'Puts the objects of a JSON array into the queue; returns their ids.';
 COMMENT ON FUNCTION public.my_queue_retry(pg_catalog.int8[]) IS 'Has jobs run now that were given up (all, unless ids are given), and those of the ids that wait; returns how many.';
-COMMENT ON FUNCTION public.my_queue_cancel(pg_catalog.int8) IS 'Removes a job, unless it is in hand; whether it was there.';
+COMMENT ON FUNCTION public.my_queue_cancel(pg_catalog.int8) IS 'Removes a job, unless a worker has it in hand; whether it was there.';
 COMMENT ON FUNCTION public.my_queue_purge(pg_catalog.interval) IS 'Removes jobs that were given up, and that long ago; returns how many.';
+COMMENT ON FUNCTION public.my_queue_pause() IS 'Gives out no more jobs until they are resumed; whether it did until now.';
+COMMENT ON FUNCTION public.my_queue_resume() IS 'Gives out jobs again; whether they were paused.';
+COMMENT ON FUNCTION public.my_queue_counts() IS 'How many jobs there are, by status; about so many where not exact.';
 REVOKE ALL ON FUNCTION
     public.my_queue_enqueue(jsonb, pg_catalog.int2),
     public.my_queue_enqueue_at(pg_catalog.timestamptz, jsonb, pg_catalog.int2),
+    public.my_queue_enqueue_many(pg_catalog.jsonb),
     public.my_queue_retry(pg_catalog.int8[]), public.my_queue_cancel(pg_catalog.int8),
-    public.my_queue_purge(pg_catalog.interval) FROM PUBLIC;
+    public.my_queue_purge(pg_catalog.interval), public.my_queue_pause(), public.my_queue_resume(), public.my_queue_counts()
+    FROM PUBLIC;
 
 -- shared state worker
 CREATE FUNCTION public.get_worker_stats(

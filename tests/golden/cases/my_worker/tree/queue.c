@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * queue.c
- *	  How jobs are run, tried again and given up.
+ *	  The queues, and the statements that move their jobs.
  *
  * A job is a row.  One transaction claims a batch of them by deleting the
  * rows, hands each to the handler, and writes those that failed into the
@@ -18,26 +18,10 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
-#include "catalog/pg_type_d.h"
-#include "common/pg_prng.h"
 #include "executor/spi.h"
-#include "miscadmin.h"
-#include "storage/condition_variable.h"
-#include "utils/builtins.h"
 #include "utils/guc.h"
-#include "utils/memutils.h"
-#include "utils/resowner.h"
-#include "utils/snapmgr.h"
-#include "utils/timeout.h"
-#include "utils/timestamp.h"
 
-#include "backoff.h"
 #include "module.h"
-
-/* The first batch, and how much larger the next may be. */
-#define FIRST_LIMIT		100
-#define LIMIT_GROWTH	2
 
 const MyWorkerQueue my_worker_my_queue_queue = {
 	.name = "my_queue",
@@ -49,7 +33,7 @@ const MyWorkerQueue my_worker_my_queue_queue = {
 	.number = 0,
 	.table = "my_queue",
 	.sequence = "my_queue_id_seq",
-	.claim =
+	.statements[MY_WORKER_SQL_CLAIM] =
 	"WITH claimed AS ("
 	" DELETE FROM public.my_queue AS q"
 	" WHERE q.ctid OPERATOR(pg_catalog.=) ANY (ARRAY("
@@ -57,7 +41,7 @@ const MyWorkerQueue my_worker_my_queue_queue = {
 	" ORDER BY c.priority, c.id LIMIT $1 FOR UPDATE SKIP LOCKED))"
 	" RETURNING q.id, q.payload, q.priority, q.attempt, q.created_at)"
 	" SELECT claimed.id, claimed.payload, claimed.priority, claimed.attempt, claimed.created_at FROM claimed ORDER BY claimed.priority, claimed.id",
-	.claim_due =
+	.statements[MY_WORKER_SQL_CLAIM_DUE] =
 	"WITH claimed AS ("
 	" DELETE FROM public.my_queue_later AS l"
 	" WHERE l.ctid OPERATOR(pg_catalog.=) ANY (ARRAY("
@@ -66,18 +50,34 @@ const MyWorkerQueue my_worker_my_queue_queue = {
 	" ORDER BY d.run_at LIMIT $1 FOR UPDATE SKIP LOCKED))"
 	" RETURNING l.id, l.payload, l.priority, l.attempt, l.created_at, l.run_at)"
 	" SELECT claimed.id, claimed.payload, claimed.priority, claimed.attempt, claimed.created_at FROM claimed ORDER BY claimed.run_at",
-	.next_due =
+	.statements[MY_WORKER_SQL_NEXT_DUE] =
 	"SELECT p.priority, d.run_at FROM pg_catalog.generate_series(0, 9) AS p(priority)"
 	" CROSS JOIN LATERAL (SELECT l.run_at FROM public.my_queue_later AS l"
 	" WHERE l.priority OPERATOR(pg_catalog.=) p.priority AND l.run_at OPERATOR(pg_catalog.>=) $1"
 	" ORDER BY l.run_at LIMIT 1) AS d",
-	.put_back =
+	.statements[MY_WORKER_SQL_PUT_BACK] =
 	"INSERT INTO public.my_queue (id, payload, priority, attempt, created_at) OVERRIDING SYSTEM VALUE"
 	" SELECT CASE WHEN EXISTS (SELECT FROM public.my_queue AS t"
 	" WHERE t.priority OPERATOR(pg_catalog.=) $3 AND t.id OPERATOR(pg_catalog.=) $1)"
 	" THEN pg_catalog.nextval('public.my_queue_id_seq') ELSE $1 END,"
 	" $2, $3, $4, $5",
-	.pick_suspect =
+	.statements[MY_WORKER_SQL_RETRY] =
+	"INSERT INTO public.my_queue_later (id, payload, priority, attempt, created_at, run_at, error, sqlstate, context)"
+	" SELECT CASE WHEN EXISTS (SELECT FROM public.my_queue_later AS t WHERE t.id OPERATOR(pg_catalog.=) $1)"
+	" THEN (SELECT CASE WHEN pg_catalog.max(t.id) OPERATOR(pg_catalog.<) 9223372036854775807"
+	" THEN pg_catalog.max(t.id) OPERATOR(pg_catalog.+) 1 ELSE pg_catalog.nextval('public.my_queue_id_seq') END"
+	" FROM public.my_queue_later AS t) ELSE $1 END,"
+	" $2, $3, $4, $5, $6, $7, $8, $9",
+	.statements[MY_WORKER_SQL_GIVE_UP] =
+	"INSERT INTO public.my_queue_failed (id, payload, priority, attempts, created_at, error, sqlstate, context)"
+	" SELECT CASE WHEN EXISTS (SELECT FROM public.my_queue_failed AS t WHERE t.id OPERATOR(pg_catalog.=) $1)"
+	" THEN (SELECT CASE WHEN pg_catalog.max(t.id) OPERATOR(pg_catalog.<) 9223372036854775807"
+	" THEN pg_catalog.max(t.id) OPERATOR(pg_catalog.+) 1 ELSE pg_catalog.nextval('public.my_queue_id_seq') END"
+	" FROM public.my_queue_failed AS t) ELSE $1 END,"
+	" $2, $3, $4, $5, $6, $7, $8",
+	.statements[MY_WORKER_SQL_IS_PAUSED] =
+	"SELECT 1 FROM public.my_worker_paused_queues AS p WHERE p.queue OPERATOR(pg_catalog.=) 'my_queue'",
+	.statements[MY_WORKER_SQL_PICK_SUSPECT] =
 	"WITH ready AS ("
 	" SELECT q.priority, q.id FROM public.my_queue AS q WHERE q.id OPERATOR(pg_catalog.<=) $1"
 	" ORDER BY q.priority, q.id LIMIT 1 FOR UPDATE SKIP LOCKED), waiting AS ("
@@ -86,7 +86,7 @@ const MyWorkerQueue my_worker_my_queue_queue = {
 	" ORDER BY l.priority, l.run_at LIMIT 1 FOR UPDATE SKIP LOCKED)"
 	" SELECT s.priority, s.id FROM (SELECT priority, id FROM waiting UNION ALL SELECT priority, id FROM ready) AS s"
 	" ORDER BY s.priority LIMIT 1",
-	.claim_suspect =
+	.statements[MY_WORKER_SQL_CLAIM_SUSPECT] =
 	"WITH ready AS ("
 	" DELETE FROM public.my_queue AS q WHERE q.ctid OPERATOR(pg_catalog.=) ANY (ARRAY("
 	" SELECT c.ctid FROM public.my_queue AS c WHERE c.id OPERATOR(pg_catalog.=) $1 AND c.priority OPERATOR(pg_catalog.=) $2 FOR UPDATE SKIP LOCKED))"
@@ -96,61 +96,24 @@ const MyWorkerQueue my_worker_my_queue_queue = {
 	" AND c.run_at OPERATOR(pg_catalog.<=) pg_catalog.now() FOR UPDATE SKIP LOCKED))"
 	" RETURNING l.id, l.payload, l.priority, l.attempt, l.created_at)"
 	" SELECT id, payload, priority, attempt, created_at FROM ready UNION ALL SELECT id, payload, priority, attempt, created_at FROM waiting",
-	.note_suspect =
+	.statements[MY_WORKER_SQL_NOTE_SUSPECT] =
 	"INSERT INTO public.my_queue_suspects AS s (id, life) VALUES ($1, $2)"
 	" ON CONFLICT (id) DO UPDATE SET crashes = s.crashes OPERATOR(pg_catalog.+)"
 	" CASE WHEN s.life OPERATOR(pg_catalog.=) $2 THEN 0 ELSE 1 END, life = $2"
 	" RETURNING crashes",
-	.clear_suspect =
+	.statements[MY_WORKER_SQL_CLEAR_SUSPECT] =
 	"DELETE FROM public.my_queue_suspects AS s WHERE s.id OPERATOR(pg_catalog.=) $1",
-	.clear_suspects =
-	"DELETE FROM public.my_queue_suspects",
-	.retry =
-	"INSERT INTO public.my_queue_later (id, payload, priority, attempt, created_at, run_at, error, sqlstate, context)"
-	" SELECT CASE WHEN EXISTS (SELECT FROM public.my_queue_later AS t WHERE t.id OPERATOR(pg_catalog.=) $1)"
-	" THEN (SELECT CASE WHEN pg_catalog.max(t.id) OPERATOR(pg_catalog.<) 9223372036854775807"
-	" THEN pg_catalog.max(t.id) OPERATOR(pg_catalog.+) 1 ELSE pg_catalog.nextval('public.my_queue_id_seq') END"
-	" FROM public.my_queue_later AS t) ELSE $1 END,"
-	" $2, $3, $4, $5, $6, $7, $8, $9",
-	.give_up =
-	"INSERT INTO public.my_queue_failed (id, payload, priority, attempts, created_at, error, sqlstate, context)"
-	" SELECT CASE WHEN EXISTS (SELECT FROM public.my_queue_failed AS t WHERE t.id OPERATOR(pg_catalog.=) $1)"
-	" THEN (SELECT CASE WHEN pg_catalog.max(t.id) OPERATOR(pg_catalog.<) 9223372036854775807"
-	" THEN pg_catalog.max(t.id) OPERATOR(pg_catalog.+) 1 ELSE pg_catalog.nextval('public.my_queue_id_seq') END"
-	" FROM public.my_queue_failed AS t) ELSE $1 END,"
-	" $2, $3, $4, $5, $6, $7, $8",
+	.statements[MY_WORKER_SQL_CLEAR_SUSPECTS] =
+	"DELETE FROM public.my_queue_suspects AS s WHERE s.ctid OPERATOR(pg_catalog.=) ANY (ARRAY("
+	" SELECT o.ctid FROM public.my_queue_suspects AS o FOR UPDATE SKIP LOCKED))",
 };
 
-/* Plans of the one queue that a process serves. */
-static SPIPlanPtr put_back_plan = NULL;
-static SPIPlanPtr retry_plan = NULL;
-static SPIPlanPtr give_up_plan = NULL;
+/* The plans of their statements, made when they are first needed. */
+static SPIPlanPtr plans[1][MY_WORKER_SQL_COUNT];
 
-/* How many jobs the next batch may have, by how long the last ones took. */
-static int	current_limit = FIRST_LIMIT;
-
-static bool run_together(MyWorkerJobBatch *batch, const MyWorkerJobHandler *handler);
-static void run_alone(MyWorkerJobBatch *batch, MyWorkerJob *job,
-					  const MyWorkerJobHandler *handler);
-static void run_some(MyWorkerJobBatch *batch, MyWorkerJob *jobs, int njobs,
-					 const MyWorkerJobHandler *handler, bool alone);
-static bool time_is_up(MyWorkerJobBatch *batch, const MyWorkerJobHandler *handler);
-static void leave_rest(MyWorkerJobBatch *batch, int first);
-static void settle_rest(MyWorkerJobBatch *batch);
-static int	next_attempt(int attempt);
-static void settle_job(MyWorkerJobBatch *batch, MyWorkerJob *job, Oid *types,
-					   Datum *values, char *nulls);
-static void fail_job(MyWorkerJobBatch *batch, MyWorkerJob *job, const ErrorData *error);
-static char *deferred_constraints(MemoryContext context);
-
-/*
- * How many jobs to claim: as many as are wanted, unless so many take too long.
- */
-int
-my_worker_batch_limit(int most)
-{
-	return Min(most, current_limit);
-}
+/* Whether each queue is paused, as of how many pauses; 0 for not known. */
+static bool paused[1];
+static uint64 paused_as_of[1];
 
 /*
  * Run a statement of the queue, prepared at its first use.
@@ -160,9 +123,10 @@ my_worker_batch_limit(int most)
  * until the table is analyzed.
  */
 void
-my_worker_execute(SPIPlanPtr *plan, const char *statement, int expected,
+my_worker_execute(const MyWorkerQueue *queue, MyWorkerQueueStatement statement, int expected,
 				  int nargs, Oid *types, Datum *values, const char *nulls)
 {
+	SPIPlanPtr *plan = &plans[queue->number][statement];
 	int			nest_level = NewGUCNestLevel();
 	int			result;
 
@@ -170,7 +134,7 @@ my_worker_execute(SPIPlanPtr *plan, const char *statement, int expected,
 							 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 	if (*plan == NULL)
 	{
-		SPIPlanPtr	prepared = SPI_prepare(statement, nargs, types);
+		SPIPlanPtr	prepared = SPI_prepare(queue->statements[statement], nargs, types);
 
 		if (prepared == NULL || SPI_keepplan(prepared) != 0)
 			elog(ERROR, "could not prepare statement: %s",
@@ -185,412 +149,33 @@ my_worker_execute(SPIPlanPtr *plan, const char *statement, int expected,
 }
 
 /*
- * Hand the jobs of a batch to the handler.
+ * Whether a queue is paused.
  *
- * All of them share one subtransaction while nothing fails.  If something
- * does, that subtransaction is undone and each job gets one of its own.
+ * It says so in a table, which is looked at again when it has changed: first
+ * how often it has, then with a snapshot that sees what is in it by now.
  */
-void
-my_worker_run_jobs(MyWorkerJobBatch *batch, const MyWorkerJobHandler *handler)
+bool
+my_worker_is_paused(const MyWorkerQueue *queue)
 {
-	char	   *restore;
+	uint64		pauses = pg_atomic_read_u64(&my_worker_shared->pauses);
 
-	/* what is missing here is missing for all: no job is to blame */
-	handler->prepare(batch);
-	batch->began = GetCurrentTimestamp();
-	if (!run_together(batch, handler))
+	pg_read_barrier();
+	if (paused_as_of[queue->number] != pauses)
 	{
-		restore = deferred_constraints(batch->context);
-		for (int i = 0; i < batch->njobs; i++)
-		{
-			if (batch->jobs[i].failed)
-				continue;
-			/* an error may have left the kept state of a function unusable */
-			handler->prepare(batch);
-			run_alone(batch, &batch->jobs[i], handler);
-			if (time_is_up(batch, handler))
-			{
-				leave_rest(batch, i + 1);
-				break;
-			}
-
-			/* the next job finds them deferred, as this one has */
-			if (restore != NULL)
-				restore = deferred_constraints(batch->context);
-			if (restore != NULL && SPI_execute(restore, false, 0) != SPI_OK_UTILITY)
-				elog(ERROR, "could not defer constraints");
-		}
+		my_worker_execute(queue, MY_WORKER_SQL_IS_PAUSED, SPI_OK_SELECT, 0, NULL, NULL, NULL);
+		paused[queue->number] = SPI_processed > 0;
+		paused_as_of[queue->number] = pauses;
+		SPI_freetuptable(SPI_tuptable);
 	}
-
-	/* a slow handler gets as many as it can do, a fast one soon all */
-	if (batch->nleft > 0)
-		current_limit = Max(batch->njobs - batch->nleft, 1);
-	else if (batch->njobs >= current_limit && !time_is_up(batch, handler))
-		current_limit = Min(current_limit, PG_INT32_MAX / LIMIT_GROWTH) * LIMIT_GROWTH;
+	return paused[queue->number];
 }
 
 /*
- * Run all jobs in one subtransaction; false if that came to nothing.
+ * Whether it is paused by what is known already, without a look.
  */
-static bool
-run_together(MyWorkerJobBatch *batch, const MyWorkerJobHandler *handler)
+bool
+my_worker_seen_paused(const MyWorkerQueue *queue)
 {
-	MemoryContext old_context = CurrentMemoryContext;
-	ResourceOwner old_owner = CurrentResourceOwner;
-	int			step = handler->takes_all ? batch->njobs : 1;
-	volatile int current = -1;
-	volatile bool done = false;
-
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(old_context);
-	PG_TRY();
-	{
-		PushActiveSnapshot(GetTransactionSnapshot());
-		for (int i = 0; i < batch->njobs; i += step)
-		{
-			current = step == 1 ? i : -1;
-			run_some(batch, &batch->jobs[i], step, handler, false);
-			if (i + step < batch->njobs && time_is_up(batch, handler))
-			{
-				leave_rest(batch, i + step);
-				break;
-			}
-		}
-		PopActiveSnapshot();
-		current = -1;
-		if (handler->timeout > 0)
-			enable_timeout_after(STATEMENT_TIMEOUT, handler->timeout);
-		my_worker_check_constraints();
-		if (handler->timeout > 0)
-			disable_timeout(STATEMENT_TIMEOUT, true);
-		CHECK_FOR_INTERRUPTS();
-		ReleaseCurrentSubTransaction();
-		done = true;
-	}
-	PG_CATCH();
-	{
-		ErrorData  *error;
-
-		MemoryContextSwitchTo(batch->context);
-		error = CopyErrorData();
-		FlushErrorState();
-		/* a timeout that fired meanwhile would hit the next job, or none */
-		disable_timeout(STATEMENT_TIMEOUT, false);
-		QueryCancelPending = false;
-		RollbackAndReleaseCurrentSubTransaction();
-		my_worker_forget_function();
-		leave_rest(batch, batch->njobs);
-
-		/*
-		 * The job that raised the error would only raise it again, or hang
-		 * again until its timeout.  Not so where others had a part in it.
-		 */
-		if (current >= 0 && ERRCODE_TO_CATEGORY(error->sqlerrcode) !=
-			ERRCODE_TO_CATEGORY(ERRCODE_TRANSACTION_ROLLBACK))
-			fail_job(batch, &batch->jobs[current], error);
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(old_context);
-	CurrentResourceOwner = old_owner;
-	return done;
-}
-
-/*
- * Run one job in a subtransaction of its own.
- */
-static void
-run_alone(MyWorkerJobBatch *batch, MyWorkerJob *job, const MyWorkerJobHandler *handler)
-{
-	MemoryContext old_context = CurrentMemoryContext;
-	ResourceOwner old_owner = CurrentResourceOwner;
-
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(old_context);
-	PG_TRY();
-	{
-		PushActiveSnapshot(GetTransactionSnapshot());
-		run_some(batch, job, 1, handler, true);
-		PopActiveSnapshot();
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		ErrorData  *error;
-
-		MemoryContextSwitchTo(batch->context);
-		error = CopyErrorData();
-		FlushErrorState();
-		/* a timeout that fired meanwhile would hit the next job, or none */
-		disable_timeout(STATEMENT_TIMEOUT, false);
-		QueryCancelPending = false;
-		RollbackAndReleaseCurrentSubTransaction();
-		my_worker_forget_function();
-		fail_job(batch, job, error);
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(old_context);
-	CurrentResourceOwner = old_owner;
-}
-
-/*
- * Call the handler, under its timeout.  The next call gets a snapshot that
- * sees what this one has done.  A job that runs alone answers for its deferred
- * constraints at once.
- */
-static void
-run_some(MyWorkerJobBatch *batch, MyWorkerJob *jobs, int njobs,
-		 const MyWorkerJobHandler *handler, bool alone)
-{
-	MemoryContext old_context;
-	CommandId	command;
-
-	if (handler->timeout > 0)
-		enable_timeout_after(STATEMENT_TIMEOUT, handler->timeout);
-	old_context = MemoryContextSwitchTo(batch->job_context);
-	handler->run(batch, jobs, njobs);
-	MemoryContextSwitchTo(old_context);
-	if (alone)
-		my_worker_check_constraints();
-	if (handler->timeout > 0)
-		disable_timeout(STATEMENT_TIMEOUT, true);
-	/* a cancel that came late is still this job's */
-	CHECK_FOR_INTERRUPTS();
-	command = GetCurrentCommandId(false);
-	CommandCounterIncrement();
-	if (GetCurrentCommandId(false) != command)
-	{
-		PopActiveSnapshot();
-		PushActiveSnapshot(GetTransactionSnapshot());
-	}
-	MemoryContextReset(batch->job_context);
-}
-
-/*
- * Whether the batch has lasted as long as one may.
- */
-static bool
-time_is_up(MyWorkerJobBatch *batch, const MyWorkerJobHandler *handler)
-{
-	return TimestampDifferenceExceeds(batch->began, GetCurrentTimestamp(), handler->batch_time);
-}
-
-/*
- * The jobs from "first" on have not been begun; they go back into the queue.
- */
-static void
-leave_rest(MyWorkerJobBatch *batch, int first)
-{
-	batch->nleft = 0;
-	for (int i = 0; i < batch->njobs; i++)
-	{
-		batch->jobs[i].left = i >= first && !batch->jobs[i].failed;
-		if (batch->jobs[i].left)
-			batch->nleft++;
-	}
-}
-
-/*
- * Give up the one job of a batch, with which the server has crashed.
- */
-void
-my_worker_give_up_crashing(MyWorkerJobBatch *batch, int crashes)
-{
-	MyWorkerJob *job = batch->jobs;
-	MemoryContext old_context = MemoryContextSwitchTo(batch->context);
-
-	job->failed = true;
-	job->hopeless = true;
-	job->sqlerrcode = ERRCODE_CRASH_SHUTDOWN;
-	job->error = psprintf("the server crashed while this job ran, %d times", crashes);
-	job->error_context = NULL;
-	batch->nfailed++;
-	MemoryContextSwitchTo(old_context);
-}
-
-/*
- * Note that a job has failed, and of what.
- */
-static void
-fail_job(MyWorkerJobBatch *batch, MyWorkerJob *job, const ErrorData *error)
-{
-	MemoryContextReset(batch->job_context);
-	job->failed = true;
-	job->sqlerrcode = error->sqlerrcode;
-	job->error = error->message ? error->message : "";
-	job->error_context = error->context;
-	batch->nfailed++;
-}
-
-/*
- * The statement that makes the constraints of this database deferred again
- * that are so at the start of a transaction, or NULL where there are none.
- * Names that a schema has twice, once not deferrable, are left out.
- */
-static char *
-deferred_constraints(MemoryContext context)
-{
-	static const char *const query =
-	"SELECT 'SET CONSTRAINTS '"
-	" OPERATOR(pg_catalog.||) pg_catalog.string_agg(pg_catalog.format('%I.%I', d.nspname, d.conname), ', ')"
-	" OPERATOR(pg_catalog.||) ' DEFERRED'"
-	" FROM (SELECT n.nspname, c.conname"
-	" FROM pg_catalog.pg_constraint AS c"
-	" JOIN pg_catalog.pg_namespace AS n ON n.oid OPERATOR(pg_catalog.=) c.connamespace"
-	" WHERE NOT pg_catalog.pg_is_other_temp_schema(n.oid)"
-	" AND pg_catalog.has_schema_privilege(n.oid, 'USAGE')"
-	" GROUP BY n.nspname, c.conname"
-	" HAVING pg_catalog.bool_or(c.condeferred) AND pg_catalog.bool_and(c.condeferrable)) AS d";
-	char	   *statement;
-	MemoryContext old_context;
-
-	/* not as read-only, which would look with the snapshot of the batch */
-	if (SPI_execute(query, false, 1) != SPI_OK_SELECT || SPI_processed != 1)
-		elog(ERROR, "could not read deferred constraints");
-	statement = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
-	if (statement != NULL)
-	{
-		old_context = MemoryContextSwitchTo(context);
-		statement = pstrdup(statement);
-		MemoryContextSwitchTo(old_context);
-	}
-	SPI_freetuptable(SPI_tuptable);
-	return statement;
-}
-
-/*
- * Write down what became of the jobs that are not done: they failed, and are
- * tried again later or given up, or their turn has not come.
- */
-void
-my_worker_settle(MyWorkerJobBatch *batch)
-{
-	if (batch->nfailed > 0 || batch->nleft > 0)
-		settle_rest(batch);
-}
-
-/*
- * The part of it that most batches do without.
- */
-static void
-settle_rest(MyWorkerJobBatch *batch)
-{
-	int			ncolumns = batch->queue->ncolumns;
-	Oid		   *types;
-	Datum	   *values;
-	char	   *nulls;
-
-	/* the claimed columns, then when, error, SQLSTATE and context */
-	types = palloc(sizeof(Oid) * (ncolumns + 4));
-	values = palloc(sizeof(Datum) * (ncolumns + 4));
-	nulls = palloc(ncolumns + 4);
-	for (int i = 0; i < batch->njobs; i++)
-	{
-		MyWorkerJob *job = &batch->jobs[i];
-
-		if (!job->failed && !job->left)
-			continue;
-		if (job->failed)
-			job->values[ncolumns - 2] = Int32GetDatum(next_attempt(DatumGetInt32(job->values[ncolumns - 2])));
-		for (int column = 0; column < ncolumns; column++)
-		{
-			types[column] = batch->types[column];
-			values[column] = job->values[column];
-			nulls[column] = job->nulls[column] ? 'n' : ' ';
-		}
-		settle_job(batch, job, types, values, nulls);
-	}
-}
-
-/*
- * The number of attempts after one more.  Whoever enqueues may have written
- * anything there.
- */
-static int
-next_attempt(int attempt)
-{
-	attempt = Max(attempt, 0);
-	return attempt < PG_INT32_MAX ? attempt + 1 : attempt;
-}
-
-/*
- * Write down what became of one job, with its columns as they shall stand.
- */
-static void
-settle_job(MyWorkerJobBatch *batch, MyWorkerJob *job, Oid *types, Datum *values, char *nulls)
-{
-	const MyWorkerQueue *queue = batch->queue;
-	int			last = queue->ncolumns;
-	int			attempt = DatumGetInt32(values[last - 2]);
-	bool		again = attempt <= queue->retries && !job->hopeless;
-
-	if (job->left)
-	{
-		my_worker_execute(&put_back_plan, queue->put_back, SPI_OK_INSERT, last, types, values, nulls);
-		/* its id is an old one */
-		my_worker_note_jobs(queue->number, ID_BEFORE(DatumGetInt64(values[0])));
-		return;
-	}
-
-	if (again)
-	{
-		int64		wait = pgbgw_backoff(attempt, queue->backoff,
-										 queue->backoff_limit, pg_prng_uint32(&pg_global_prng_state));
-
-		types[last] = TIMESTAMPTZOID;
-		nulls[last] = ' ';
-		values[last++] = TimestampTzGetDatum(GetCurrentTimestamp() + wait);
-	}
-	types[last] = TEXTOID;
-	nulls[last] = ' ';
-	values[last++] = CStringGetTextDatum(job->error);
-	types[last] = TEXTOID;
-	nulls[last] = ' ';
-	values[last++] = CStringGetTextDatum(unpack_sql_state(job->sqlerrcode));
-	types[last] = TEXTOID;
-	nulls[last] = job->error_context == NULL ? 'n' : ' ';
-	values[last++] = job->error_context == NULL ? (Datum) 0 : CStringGetTextDatum(job->error_context);
-	job->again = again;
-	if (again)
-		my_worker_execute(&retry_plan, queue->retry, SPI_OK_INSERT, last, types, values, nulls);
-	else
-	{
-		my_worker_execute(&give_up_plan, queue->give_up, SPI_OK_INSERT, last, types, values, nulls);
-		batch->ngiven_up++;
-	}
-}
-
-/*
- * Tell the log of the jobs of a batch that failed, in one line however many
- * they are, unless too many batches fail to tell of each.
- */
-void
-my_worker_report_failures(MyWorkerJobBatch *batch)
-{
-	if (batch->nfailed == 0 || !my_worker_may_report(batch->nfailed))
-		return;
-
-	for (int i = 0; i < batch->njobs; i++)
-	{
-		MyWorkerJob *job = &batch->jobs[i];
-		int			attempt;
-
-		if (!job->failed)
-			continue;
-		attempt = DatumGetInt32(job->values[batch->queue->ncolumns - 2]);
-
-		/* the hint is for who tried the handler in psql, where it worked */
-		ereport(WARNING,
-				(errcode(job->sqlerrcode),
-				 errmsg("job " INT64_FORMAT " of queue \"%s\" failed in attempt %d of %d: %s",
-						DatumGetInt64(job->values[0]), batch->queue->name,
-						attempt, batch->queue->retries + 1, job->error),
-				 batch->nfailed > 1 ?
-				 errdetail("%d of the %d jobs of its batch failed.",
-						   batch->nfailed, batch->njobs - batch->nleft) : 0,
-				 job->sqlerrcode == ERRCODE_UNDEFINED_TABLE ||
-				 job->sqlerrcode == ERRCODE_UNDEFINED_FUNCTION ?
-				 errhint("Workers run with \"search_path\" set to pg_catalog and pg_temp: write names with their schema.") : 0,
-				 errhidestmt(true)));
-		return;
-	}
+	return paused[queue->number] &&
+		paused_as_of[queue->number] == pg_atomic_read_u64(&my_worker_shared->pauses);
 }

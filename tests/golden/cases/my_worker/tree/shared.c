@@ -48,7 +48,7 @@ static void set_shutdown_requested(bool requested);
 static void keep_request(void);
 static void drop_request(void);
 static void accept_copy(void);
-static void show_claims(int number, Datum *values, bool *nulls);
+static void show_claims(int first, int nlanes, Datum *values, bool *nulls);
 static void require_columns(TupleDesc tupdesc, int natts, const Oid *types);
 static void version_mismatch(void);
 static Datum text_datum(const char *text);
@@ -87,6 +87,7 @@ fill(void)
 	my_worker_shared->shutdown_requested = access(REQUEST_FILE, F_OK) == 0;
 	my_worker_shared->worker.shutdown_requested = my_worker_shared->shutdown_requested;
 	my_worker_shared->nslots = count_slots();
+	pg_atomic_init_u64(&my_worker_shared->pauses, 1);
 	my_worker_init_lanes();
 }
 
@@ -324,11 +325,12 @@ my_worker_workers(PG_FUNCTION_ARGS)
 		const char *name;
 		const char *title;
 		int			count;
-		/* -1 for what takes no jobs */
+		/* the first of its lanes, and how many it has */
 		int			lane;
+		int			nlanes;
 	}			workers[] = {
-		{"main", "my_custom_worker", 1, 0},
-		{"task", "my_worker task", 4, -1},
+		{"main", "my_custom_worker", 1, 0, 1},
+		{"task", "my_worker task", 4, 0, 0},
 	};
 	static const Oid types[] = {
 		TEXTOID, TEXTOID, INT4OID, INT4OID, TEXTOID, TEXTOID, TIMESTAMPTZOID, INT4OID,
@@ -368,8 +370,8 @@ my_worker_workers(PG_FUNCTION_ARGS)
 			nulls[6] = copy.since == 0;
 			values[7] = Int32GetDatum(copy.failures);
 			nulls[8] = nulls[9] = nulls[10] = true;
-			if (workers[i].lane >= 0)
-				show_claims(workers[i].lane, &values[8], &nulls[8]);
+			if (workers[i].nlanes > 0)
+				show_claims(workers[i].lane, workers[i].nlanes, &values[8], &nulls[8]);
 			tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 		}
 	}
@@ -377,21 +379,26 @@ my_worker_workers(PG_FUNCTION_ARGS)
 }
 
 /*
- * How a queue worker claims jobs: three columns, NULL before it has.
+ * How jobs are claimed from some lanes: three columns, NULL before any were.
  */
 static void
-show_claims(int number, Datum *values, bool *nulls)
+show_claims(int first, int nlanes, Datum *values, bool *nulls)
 {
-	MyWorkerQueueLane *lane = &my_worker_shared->lanes[number];
-	MyWorkerClaimWay way;
-	int64		direct;
-	int64		portable;
+	MyWorkerClaimWay way = MY_WORKER_CLAIM_DIRECT;
+	int64		direct = 0;
+	int64		portable = 0;
 
-	SpinLockAcquire(&lane->mutex);
-	way = lane->way;
-	direct = lane->direct_claims;
-	portable = lane->portable_claims;
-	SpinLockRelease(&lane->mutex);
+	for (int i = first; i < first + nlanes; i++)
+	{
+		MyWorkerQueueLane *lane = &my_worker_shared->lanes[i];
+
+		SpinLockAcquire(&lane->mutex);
+		if (lane->way != MY_WORKER_CLAIM_DIRECT)
+			way = lane->way;
+		direct += lane->direct_claims;
+		portable += lane->portable_claims;
+		SpinLockRelease(&lane->mutex);
+	}
 	if (direct == 0 && portable == 0)
 		return;
 	memset(nulls, 0, 3 * sizeof(bool));

@@ -27,6 +27,9 @@ static const MyWorkerWorkerSpec worker = {
 	.alive = offsetof(MyWorkerShared, worker.worker_count),
 };
 
+/* Where its processes stand. */
+static MyWorkerQueueLane *lane = NULL;
+
 static bool work(void);
 static void record(int done, int failed, int retried, const char *error);
 
@@ -40,13 +43,12 @@ my_worker_main_main(Datum main_arg)
 	sigjmp_buf	local_sigjmp_buf;
 
 	my_worker_attach_worker(&worker, my_worker_database, NULL);
-	my_worker_enter_lane(0);
-	my_worker_enter_careful(&my_worker_my_queue_queue, (int) Min((int64) my_worker_max_items * 1, (int64) INT_MAX));
+	lane = my_worker_enter_lane(0);
+	my_worker_enter_careful(lane, &my_worker_my_queue_queue, (int) Min((int64) my_worker_max_items * 1, (int64) INT_MAX));
 
 	if (sigsetjmp(local_sigjmp_buf, 1) != 0)
 	{
 		my_worker_recover();
-		my_worker_release_claims();
 		my_worker_end_turn(true);
 		if (my_worker_last_error() != NULL)
 			record(0, 0, 0, my_worker_last_error());
@@ -57,9 +59,9 @@ my_worker_main_main(Datum main_arg)
 	{
 		my_worker_listen();
 		my_worker_interrupts();
-		while (my_worker_ready(my_worker_enabled) && work())
+		while (my_worker_ready(my_worker_enabled, my_worker_seen_paused(&my_worker_my_queue_queue)) && work())
 			my_worker_interrupts();
-		my_worker_sleep(my_worker_until_due((int64) my_worker_naptime * 1000));
+		my_worker_sleep(my_worker_until_turn(my_worker_until_due(lane, (int64) my_worker_naptime * 1000)));
 	}
 }
 
@@ -122,15 +124,23 @@ work(void)
 		my_worker_end_turn(false);
 		return false;
 	}
+	if (my_worker_is_paused(&my_worker_my_queue_queue))
+	{
+		/* what this has shown holds it back from now on */
+		my_worker_commit();
+		my_worker_end_turn(true);
+		return true;
+	}
+	batch = my_worker_make_batch(&my_worker_my_queue_queue, lane, my_worker_loop_context);
 	if (care == MY_WORKER_CARE_ONE)
 	{
-		batch = my_worker_claim_noted(&my_worker_my_queue_queue);
+		my_worker_claim_noted(batch);
 		my_worker_clear_note(&my_worker_my_queue_queue);
 	}
 	else
 	{
 		my_worker_clear_old_notes(&my_worker_my_queue_queue);
-		batch = my_worker_claim(&my_worker_my_queue_queue, limit, (int64) my_worker_naptime * 1000);
+		my_worker_claim(batch, limit, (int64) my_worker_naptime * 1000);
 	}
 	if (batch->njobs > batch->nfailed)
 	{
@@ -139,7 +149,6 @@ work(void)
 	}
 	my_worker_settle(batch);
 	my_worker_commit();
-	my_worker_keep_claims();
 	my_worker_end_care(batch->queue, care, batch->njobs);
 
 	/* only what is committed is counted and told */

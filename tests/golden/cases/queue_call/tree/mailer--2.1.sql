@@ -3,6 +3,21 @@
 -- complain if the script is sourced in psql, rather than by CREATE EXTENSION
 \echo Use "CREATE EXTENSION mailer" to load this file. \quit
 
+-- queues that are paused; a trigger tells the workers when that changes
+CREATE TABLE mailer.paused_queues (
+    queue pg_catalog.text PRIMARY KEY,
+    paused_at pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    paused_by pg_catalog.text NOT NULL DEFAULT SESSION_USER
+) USING heap;
+COMMENT ON TABLE mailer.paused_queues IS 'Queues of which no jobs are given out.';
+SELECT pg_catalog.pg_extension_config_dump('mailer.paused_queues', '');
+CREATE FUNCTION mailer.paused_queues_wake() RETURNS trigger
+    AS 'MODULE_PATHNAME', 'mailer_note_pause' LANGUAGE C;
+REVOKE ALL ON FUNCTION mailer.paused_queues_wake() FROM PUBLIC;
+CREATE TRIGGER paused_queues_wake AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON mailer.paused_queues
+    FOR EACH STATEMENT EXECUTE FUNCTION mailer.paused_queues_wake();
+ALTER TABLE mailer.paused_queues ENABLE ALWAYS TRIGGER paused_queues_wake;
+
 -- queue outbox: jobs that may run now
 CREATE TABLE mailer.outbox (
     id pg_catalog.int8 GENERATED ALWAYS AS IDENTITY,
@@ -106,6 +121,9 @@ CREATE FUNCTION mailer.outbox_enqueue_at(
 ) RETURNS pg_catalog.int8
     LANGUAGE sql SECURITY DEFINER SET search_path TO pg_catalog, pg_temp
     AS 'INSERT INTO mailer.outbox_later (id, address, headers, priority, run_at) VALUES (pg_catalog.nextval(''mailer.outbox_id_seq''), $2, $3, $4, GREATEST($1, pg_catalog.now())) RETURNING id';
+CREATE FUNCTION mailer.outbox_enqueue_many(jobs pg_catalog.jsonb) RETURNS SETOF pg_catalog.int8
+    LANGUAGE sql SECURITY DEFINER SET search_path TO pg_catalog, pg_temp
+    AS 'WITH given AS (SELECT g.* FROM ROWS FROM (pg_catalog.jsonb_to_recordset($1) AS (address text, headers jsonb, priority pg_catalog.int2)) WITH ORDINALITY AS g(address, headers, priority, number)) INSERT INTO mailer.outbox (address, headers, priority) SELECT g.address, g.headers, COALESCE(g.priority, 5) FROM given AS g ORDER BY g.number RETURNING id';
 CREATE FUNCTION mailer.outbox_retry(ids pg_catalog.int8[] DEFAULT NULL) RETURNS pg_catalog.int8
     LANGUAGE sql SECURITY DEFINER SET search_path TO pg_catalog, pg_temp
     AS 'WITH again AS (DELETE FROM mailer.outbox_failed AS f WHERE $1 IS NULL OR f.id OPERATOR(pg_catalog.=) ANY ($1) RETURNING f.id, f.address, f.headers, f.priority, f.created_at), moved AS (INSERT INTO mailer.outbox_later (id, address, headers, priority, created_at, run_at) SELECT CASE WHEN EXISTS (SELECT FROM mailer.outbox_later AS t WHERE t.id OPERATOR(pg_catalog.=) again.id) THEN pg_catalog.nextval(''mailer.outbox_id_seq'') ELSE again.id END, again.address, again.headers, again.priority, again.created_at, pg_catalog.now() FROM again RETURNING id), forward AS (UPDATE mailer.outbox_later AS l SET run_at = pg_catalog.now() WHERE l.id OPERATOR(pg_catalog.=) ANY ($1) AND l.run_at OPERATOR(pg_catalog.>) pg_catalog.now() RETURNING l.id) SELECT (SELECT pg_catalog.count(*) FROM moved) OPERATOR(pg_catalog.+) (SELECT pg_catalog.count(*) FROM forward)';
@@ -115,16 +133,33 @@ CREATE FUNCTION mailer.outbox_cancel(id pg_catalog.int8) RETURNS pg_catalog.bool
 CREATE FUNCTION mailer.outbox_purge(older_than pg_catalog.interval DEFAULT '0') RETURNS pg_catalog.int8
     LANGUAGE sql SECURITY DEFINER SET search_path TO pg_catalog, pg_temp
     AS 'WITH gone AS (DELETE FROM mailer.outbox_failed AS f WHERE f.failed_at OPERATOR(pg_catalog.<=) (pg_catalog.now() OPERATOR(pg_catalog.-) $1) RETURNING f.id) SELECT pg_catalog.count(*) FROM gone';
+CREATE FUNCTION mailer.outbox_pause() RETURNS pg_catalog.bool
+    LANGUAGE sql SECURITY DEFINER SET search_path TO pg_catalog, pg_temp
+    AS 'WITH p AS (INSERT INTO mailer.paused_queues (queue) VALUES (''outbox'') ON CONFLICT DO NOTHING RETURNING queue) SELECT EXISTS (SELECT FROM p)';
+CREATE FUNCTION mailer.outbox_resume() RETURNS pg_catalog.bool
+    LANGUAGE sql SECURITY DEFINER SET search_path TO pg_catalog, pg_temp
+    AS 'WITH p AS (DELETE FROM mailer.paused_queues AS p WHERE p.queue OPERATOR(pg_catalog.=) ''outbox'' RETURNING p.queue) SELECT EXISTS (SELECT FROM p)';
+CREATE FUNCTION mailer.outbox_counts(
+    OUT status pg_catalog.text, OUT jobs pg_catalog.int8, OUT exact pg_catalog.bool
+) RETURNS SETOF record
+    LANGUAGE sql SECURITY DEFINER SET search_path TO pg_catalog, pg_temp
+    AS 'SELECT ''ready''::pg_catalog.text, CASE WHEN s.small THEN (SELECT pg_catalog.count(*) FROM mailer.outbox) WHEN (pg_catalog.pg_stat_get_tuples_inserted(''mailer.outbox''::pg_catalog.regclass) OPERATOR(pg_catalog.+) pg_catalog.pg_stat_get_live_tuples(''mailer.outbox''::pg_catalog.regclass)) OPERATOR(pg_catalog.>) 0 THEN pg_catalog.pg_stat_get_live_tuples(''mailer.outbox''::pg_catalog.regclass) ELSE (SELECT GREATEST(c.reltuples, 0)::pg_catalog.int8 FROM pg_catalog.pg_class AS c WHERE c.oid OPERATOR(pg_catalog.=) ''mailer.outbox''::pg_catalog.regclass) END, s.small FROM (SELECT pg_catalog.pg_relation_size(''mailer.outbox''::pg_catalog.regclass) OPERATOR(pg_catalog.<=) 524288) AS s(small) UNION ALL SELECT ''later''::pg_catalog.text, CASE WHEN s.small THEN (SELECT pg_catalog.count(*) FROM mailer.outbox_later) WHEN (pg_catalog.pg_stat_get_tuples_inserted(''mailer.outbox_later''::pg_catalog.regclass) OPERATOR(pg_catalog.+) pg_catalog.pg_stat_get_live_tuples(''mailer.outbox_later''::pg_catalog.regclass)) OPERATOR(pg_catalog.>) 0 THEN pg_catalog.pg_stat_get_live_tuples(''mailer.outbox_later''::pg_catalog.regclass) ELSE (SELECT GREATEST(c.reltuples, 0)::pg_catalog.int8 FROM pg_catalog.pg_class AS c WHERE c.oid OPERATOR(pg_catalog.=) ''mailer.outbox_later''::pg_catalog.regclass) END, s.small FROM (SELECT pg_catalog.pg_relation_size(''mailer.outbox_later''::pg_catalog.regclass) OPERATOR(pg_catalog.<=) 524288) AS s(small) UNION ALL SELECT ''failed''::pg_catalog.text, CASE WHEN s.small THEN (SELECT pg_catalog.count(*) FROM mailer.outbox_failed) WHEN (pg_catalog.pg_stat_get_tuples_inserted(''mailer.outbox_failed''::pg_catalog.regclass) OPERATOR(pg_catalog.+) pg_catalog.pg_stat_get_live_tuples(''mailer.outbox_failed''::pg_catalog.regclass)) OPERATOR(pg_catalog.>) 0 THEN pg_catalog.pg_stat_get_live_tuples(''mailer.outbox_failed''::pg_catalog.regclass) ELSE (SELECT GREATEST(c.reltuples, 0)::pg_catalog.int8 FROM pg_catalog.pg_class AS c WHERE c.oid OPERATOR(pg_catalog.=) ''mailer.outbox_failed''::pg_catalog.regclass) END, s.small FROM (SELECT pg_catalog.pg_relation_size(''mailer.outbox_failed''::pg_catalog.regclass) OPERATOR(pg_catalog.<=) 524288) AS s(small)';
 COMMENT ON FUNCTION mailer.outbox_enqueue(text, jsonb, pg_catalog.int2) IS 'Puts a job into the queue; returns its id.';
 COMMENT ON FUNCTION mailer.outbox_enqueue_at(pg_catalog.timestamptz, text, jsonb, pg_catalog.int2) IS 'Puts a job into the queue that waits until run_at; returns its id.';
+COMMENT ON FUNCTION mailer.outbox_enqueue_many(pg_catalog.jsonb) IS 'Puts the objects of a JSON array into the queue; returns their ids.';
 COMMENT ON FUNCTION mailer.outbox_retry(pg_catalog.int8[]) IS 'Has jobs run now that were given up (all, unless ids are given), and those of the ids that wait; returns how many.';
-COMMENT ON FUNCTION mailer.outbox_cancel(pg_catalog.int8) IS 'Removes a job, unless it is in hand; whether it was there.';
+COMMENT ON FUNCTION mailer.outbox_cancel(pg_catalog.int8) IS 'Removes a job, unless a worker has it in hand; whether it was there.';
 COMMENT ON FUNCTION mailer.outbox_purge(pg_catalog.interval) IS 'Removes jobs that were given up, and that long ago; returns how many.';
+COMMENT ON FUNCTION mailer.outbox_pause() IS 'Gives out no more jobs until they are resumed; whether it did until now.';
+COMMENT ON FUNCTION mailer.outbox_resume() IS 'Gives out jobs again; whether they were paused.';
+COMMENT ON FUNCTION mailer.outbox_counts() IS 'How many jobs there are, by status; about so many where not exact.';
 REVOKE ALL ON FUNCTION
     mailer.outbox_enqueue(text, jsonb, pg_catalog.int2),
     mailer.outbox_enqueue_at(pg_catalog.timestamptz, text, jsonb, pg_catalog.int2),
+    mailer.outbox_enqueue_many(pg_catalog.jsonb),
     mailer.outbox_retry(pg_catalog.int8[]), mailer.outbox_cancel(pg_catalog.int8),
-    mailer.outbox_purge(pg_catalog.interval) FROM PUBLIC;
+    mailer.outbox_purge(pg_catalog.interval), mailer.outbox_pause(), mailer.outbox_resume(), mailer.outbox_counts()
+    FROM PUBLIC;
 
 -- whoever may look at the views must get at them
 GRANT USAGE ON SCHEMA mailer TO pg_monitor;

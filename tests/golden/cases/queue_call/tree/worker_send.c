@@ -26,6 +26,9 @@ static const MailerWorkerSpec worker = {
 	.connected = true,
 };
 
+/* Where its processes stand. */
+static MailerQueueLane *lane = NULL;
+
 static bool work(void);
 
 /*
@@ -38,13 +41,12 @@ mailer_send_main(Datum main_arg)
 	sigjmp_buf	local_sigjmp_buf;
 
 	mailer_attach_worker(&worker, "maildb", NULL);
-	mailer_enter_lane(0);
-	mailer_enter_careful(&mailer_outbox_queue, (int) Min((int64) 100 * 1, (int64) INT_MAX));
+	lane = mailer_enter_lane(0);
+	mailer_enter_careful(lane, &mailer_outbox_queue, (int) Min((int64) 100 * 1, (int64) INT_MAX));
 
 	if (sigsetjmp(local_sigjmp_buf, 1) != 0)
 	{
 		mailer_recover();
-		mailer_release_claims();
 		mailer_end_turn(true);
 	}
 	PG_exception_stack = &local_sigjmp_buf;
@@ -53,9 +55,9 @@ mailer_send_main(Datum main_arg)
 	{
 		mailer_listen();
 		mailer_interrupts();
-		while (mailer_ready(true) && work())
+		while (mailer_ready(true, mailer_seen_paused(&mailer_outbox_queue)) && work())
 			mailer_interrupts();
-		mailer_sleep(mailer_until_due(30000));
+		mailer_sleep(mailer_until_turn(mailer_until_due(lane, 30000)));
 	}
 }
 
@@ -124,15 +126,23 @@ work(void)
 		mailer_end_turn(false);
 		return false;
 	}
+	if (mailer_is_paused(&mailer_outbox_queue))
+	{
+		/* what this has shown holds it back from now on */
+		mailer_commit();
+		mailer_end_turn(true);
+		return true;
+	}
+	batch = mailer_make_batch(&mailer_outbox_queue, lane, mailer_loop_context);
 	if (care == MAILER_CARE_ONE)
 	{
-		batch = mailer_claim_noted(&mailer_outbox_queue);
+		mailer_claim_noted(batch);
 		mailer_clear_note(&mailer_outbox_queue);
 	}
 	else
 	{
 		mailer_clear_old_notes(&mailer_outbox_queue);
-		batch = mailer_claim(&mailer_outbox_queue, limit, 30000);
+		mailer_claim(batch, limit, 30000);
 	}
 	if (batch->njobs > batch->nfailed)
 	{
@@ -141,7 +151,6 @@ work(void)
 	}
 	mailer_settle(batch);
 	mailer_commit();
-	mailer_keep_claims();
 	mailer_end_care(batch->queue, care, batch->njobs);
 
 	/* only what is committed is counted and told */

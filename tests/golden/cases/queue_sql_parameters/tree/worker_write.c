@@ -33,6 +33,9 @@ static const char *const statement =
 "                COALESCE($8, CURRENT_DATE + $9), $10, $11, $12, $13)\n"
 "        ";
 
+/* Where its processes stand. */
+static BillingQueueLane *lane = NULL;
+
 static bool work(void);
 static void record(int done, int failed, int retried, const char *error);
 
@@ -46,13 +49,12 @@ billing_write_main(Datum main_arg)
 	sigjmp_buf	local_sigjmp_buf;
 
 	billing_attach_worker(&worker, "billingdb", NULL);
-	billing_enter_lane(0);
-	billing_enter_careful(&billing_bill_queue, (int) Min((int64) 25 * 1, (int64) INT_MAX));
+	lane = billing_enter_lane(0);
+	billing_enter_careful(lane, &billing_bill_queue, (int) Min((int64) 25 * 1, (int64) INT_MAX));
 
 	if (sigsetjmp(local_sigjmp_buf, 1) != 0)
 	{
 		billing_recover();
-		billing_release_claims();
 		billing_end_turn(true);
 		if (billing_last_error() != NULL)
 			record(0, 0, 0, billing_last_error());
@@ -63,9 +65,9 @@ billing_write_main(Datum main_arg)
 	{
 		billing_listen();
 		billing_interrupts();
-		while (billing_ready(true) && work())
+		while (billing_ready(true, billing_seen_paused(&billing_bill_queue)) && work())
 			billing_interrupts();
-		billing_sleep(billing_until_due(30000));
+		billing_sleep(billing_until_turn(billing_until_due(lane, 30000)));
 	}
 }
 
@@ -171,15 +173,23 @@ work(void)
 		billing_end_turn(false);
 		return false;
 	}
+	if (billing_is_paused(&billing_bill_queue))
+	{
+		/* what this has shown holds it back from now on */
+		billing_commit();
+		billing_end_turn(true);
+		return true;
+	}
+	batch = billing_make_batch(&billing_bill_queue, lane, billing_loop_context);
 	if (care == BILLING_CARE_ONE)
 	{
-		batch = billing_claim_noted(&billing_bill_queue);
+		billing_claim_noted(batch);
 		billing_clear_note(&billing_bill_queue);
 	}
 	else
 	{
 		billing_clear_old_notes(&billing_bill_queue);
-		batch = billing_claim(&billing_bill_queue, limit, 30000);
+		billing_claim(batch, limit, 30000);
 	}
 	if (batch->njobs > batch->nfailed)
 	{
@@ -188,7 +198,6 @@ work(void)
 	}
 	billing_settle(batch);
 	billing_commit();
-	billing_keep_claims();
 	billing_end_care(batch->queue, care, batch->njobs);
 
 	/* only what is committed is counted and told */

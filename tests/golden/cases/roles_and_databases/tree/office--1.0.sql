@@ -3,6 +3,21 @@
 -- complain if the script is sourced in psql, rather than by CREATE EXTENSION
 \echo Use "CREATE EXTENSION office" to load this file. \quit
 
+-- queues that are paused; a trigger tells the workers when that changes
+CREATE TABLE office.paused_queues (
+    queue pg_catalog.text PRIMARY KEY,
+    paused_at pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    paused_by pg_catalog.text NOT NULL DEFAULT SESSION_USER
+) USING heap;
+COMMENT ON TABLE office.paused_queues IS 'Queues of which no jobs are given out.';
+SELECT pg_catalog.pg_extension_config_dump('office.paused_queues', '');
+CREATE FUNCTION office.paused_queues_wake() RETURNS trigger
+    AS 'MODULE_PATHNAME', 'office_note_pause' LANGUAGE C;
+REVOKE ALL ON FUNCTION office.paused_queues_wake() FROM PUBLIC;
+CREATE TRIGGER paused_queues_wake AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON office.paused_queues
+    FOR EACH STATEMENT EXECUTE FUNCTION office.paused_queues_wake();
+ALTER TABLE office.paused_queues ENABLE ALWAYS TRIGGER paused_queues_wake;
+
 -- queue letters: jobs that may run now
 CREATE TABLE office.letters (
     id pg_catalog.int8 GENERATED ALWAYS AS IDENTITY,
@@ -103,6 +118,9 @@ CREATE FUNCTION office.letters_enqueue_at(
 ) RETURNS pg_catalog.int8
     LANGUAGE sql SECURITY DEFINER SET search_path TO pg_catalog, pg_temp
     AS 'INSERT INTO office.letters_later (id, body, priority, run_at) VALUES (pg_catalog.nextval(''office.letters_id_seq''), $2, $3, GREATEST($1, pg_catalog.now())) RETURNING id';
+CREATE FUNCTION office.letters_enqueue_many(jobs pg_catalog.jsonb) RETURNS SETOF pg_catalog.int8
+    LANGUAGE sql SECURITY DEFINER SET search_path TO pg_catalog, pg_temp
+    AS 'WITH given AS (SELECT g.* FROM ROWS FROM (pg_catalog.jsonb_to_recordset($1) AS (body text, priority pg_catalog.int2)) WITH ORDINALITY AS g(body, priority, number)) INSERT INTO office.letters (body, priority) SELECT g.body, COALESCE(g.priority, 5) FROM given AS g ORDER BY g.number RETURNING id';
 CREATE FUNCTION office.letters_retry(ids pg_catalog.int8[] DEFAULT NULL) RETURNS pg_catalog.int8
     LANGUAGE sql SECURITY DEFINER SET search_path TO pg_catalog, pg_temp
     AS 'WITH again AS (DELETE FROM office.letters_failed AS f WHERE $1 IS NULL OR f.id OPERATOR(pg_catalog.=) ANY ($1) RETURNING f.id, f.body, f.priority, f.created_at), moved AS (INSERT INTO office.letters_later (id, body, priority, created_at, run_at) SELECT CASE WHEN EXISTS (SELECT FROM office.letters_later AS t WHERE t.id OPERATOR(pg_catalog.=) again.id) THEN pg_catalog.nextval(''office.letters_id_seq'') ELSE again.id END, again.body, again.priority, again.created_at, pg_catalog.now() FROM again RETURNING id), forward AS (UPDATE office.letters_later AS l SET run_at = pg_catalog.now() WHERE l.id OPERATOR(pg_catalog.=) ANY ($1) AND l.run_at OPERATOR(pg_catalog.>) pg_catalog.now() RETURNING l.id) SELECT (SELECT pg_catalog.count(*) FROM moved) OPERATOR(pg_catalog.+) (SELECT pg_catalog.count(*) FROM forward)';
@@ -112,16 +130,33 @@ CREATE FUNCTION office.letters_cancel(id pg_catalog.int8) RETURNS pg_catalog.boo
 CREATE FUNCTION office.letters_purge(older_than pg_catalog.interval DEFAULT '0') RETURNS pg_catalog.int8
     LANGUAGE sql SECURITY DEFINER SET search_path TO pg_catalog, pg_temp
     AS 'WITH gone AS (DELETE FROM office.letters_failed AS f WHERE f.failed_at OPERATOR(pg_catalog.<=) (pg_catalog.now() OPERATOR(pg_catalog.-) $1) RETURNING f.id) SELECT pg_catalog.count(*) FROM gone';
+CREATE FUNCTION office.letters_pause() RETURNS pg_catalog.bool
+    LANGUAGE sql SECURITY DEFINER SET search_path TO pg_catalog, pg_temp
+    AS 'WITH p AS (INSERT INTO office.paused_queues (queue) VALUES (''letters'') ON CONFLICT DO NOTHING RETURNING queue) SELECT EXISTS (SELECT FROM p)';
+CREATE FUNCTION office.letters_resume() RETURNS pg_catalog.bool
+    LANGUAGE sql SECURITY DEFINER SET search_path TO pg_catalog, pg_temp
+    AS 'WITH p AS (DELETE FROM office.paused_queues AS p WHERE p.queue OPERATOR(pg_catalog.=) ''letters'' RETURNING p.queue) SELECT EXISTS (SELECT FROM p)';
+CREATE FUNCTION office.letters_counts(
+    OUT status pg_catalog.text, OUT jobs pg_catalog.int8, OUT exact pg_catalog.bool
+) RETURNS SETOF record
+    LANGUAGE sql SECURITY DEFINER SET search_path TO pg_catalog, pg_temp
+    AS 'SELECT ''ready''::pg_catalog.text, CASE WHEN s.small THEN (SELECT pg_catalog.count(*) FROM office.letters) WHEN (pg_catalog.pg_stat_get_tuples_inserted(''office.letters''::pg_catalog.regclass) OPERATOR(pg_catalog.+) pg_catalog.pg_stat_get_live_tuples(''office.letters''::pg_catalog.regclass)) OPERATOR(pg_catalog.>) 0 THEN pg_catalog.pg_stat_get_live_tuples(''office.letters''::pg_catalog.regclass) ELSE (SELECT GREATEST(c.reltuples, 0)::pg_catalog.int8 FROM pg_catalog.pg_class AS c WHERE c.oid OPERATOR(pg_catalog.=) ''office.letters''::pg_catalog.regclass) END, s.small FROM (SELECT pg_catalog.pg_relation_size(''office.letters''::pg_catalog.regclass) OPERATOR(pg_catalog.<=) 524288) AS s(small) UNION ALL SELECT ''later''::pg_catalog.text, CASE WHEN s.small THEN (SELECT pg_catalog.count(*) FROM office.letters_later) WHEN (pg_catalog.pg_stat_get_tuples_inserted(''office.letters_later''::pg_catalog.regclass) OPERATOR(pg_catalog.+) pg_catalog.pg_stat_get_live_tuples(''office.letters_later''::pg_catalog.regclass)) OPERATOR(pg_catalog.>) 0 THEN pg_catalog.pg_stat_get_live_tuples(''office.letters_later''::pg_catalog.regclass) ELSE (SELECT GREATEST(c.reltuples, 0)::pg_catalog.int8 FROM pg_catalog.pg_class AS c WHERE c.oid OPERATOR(pg_catalog.=) ''office.letters_later''::pg_catalog.regclass) END, s.small FROM (SELECT pg_catalog.pg_relation_size(''office.letters_later''::pg_catalog.regclass) OPERATOR(pg_catalog.<=) 524288) AS s(small) UNION ALL SELECT ''failed''::pg_catalog.text, CASE WHEN s.small THEN (SELECT pg_catalog.count(*) FROM office.letters_failed) WHEN (pg_catalog.pg_stat_get_tuples_inserted(''office.letters_failed''::pg_catalog.regclass) OPERATOR(pg_catalog.+) pg_catalog.pg_stat_get_live_tuples(''office.letters_failed''::pg_catalog.regclass)) OPERATOR(pg_catalog.>) 0 THEN pg_catalog.pg_stat_get_live_tuples(''office.letters_failed''::pg_catalog.regclass) ELSE (SELECT GREATEST(c.reltuples, 0)::pg_catalog.int8 FROM pg_catalog.pg_class AS c WHERE c.oid OPERATOR(pg_catalog.=) ''office.letters_failed''::pg_catalog.regclass) END, s.small FROM (SELECT pg_catalog.pg_relation_size(''office.letters_failed''::pg_catalog.regclass) OPERATOR(pg_catalog.<=) 524288) AS s(small)';
 COMMENT ON FUNCTION office.letters_enqueue(text, pg_catalog.int2) IS 'Puts a job into the queue; returns its id.';
 COMMENT ON FUNCTION office.letters_enqueue_at(pg_catalog.timestamptz, text, pg_catalog.int2) IS 'Puts a job into the queue that waits until run_at; returns its id.';
+COMMENT ON FUNCTION office.letters_enqueue_many(pg_catalog.jsonb) IS 'Puts the objects of a JSON array into the queue; returns their ids.';
 COMMENT ON FUNCTION office.letters_retry(pg_catalog.int8[]) IS 'Has jobs run now that were given up (all, unless ids are given), and those of the ids that wait; returns how many.';
-COMMENT ON FUNCTION office.letters_cancel(pg_catalog.int8) IS 'Removes a job, unless it is in hand; whether it was there.';
+COMMENT ON FUNCTION office.letters_cancel(pg_catalog.int8) IS 'Removes a job, unless a worker has it in hand; whether it was there.';
 COMMENT ON FUNCTION office.letters_purge(pg_catalog.interval) IS 'Removes jobs that were given up, and that long ago; returns how many.';
+COMMENT ON FUNCTION office.letters_pause() IS 'Gives out no more jobs until they are resumed; whether it did until now.';
+COMMENT ON FUNCTION office.letters_resume() IS 'Gives out jobs again; whether they were paused.';
+COMMENT ON FUNCTION office.letters_counts() IS 'How many jobs there are, by status; about so many where not exact.';
 REVOKE ALL ON FUNCTION
     office.letters_enqueue(text, pg_catalog.int2),
     office.letters_enqueue_at(pg_catalog.timestamptz, text, pg_catalog.int2),
+    office.letters_enqueue_many(pg_catalog.jsonb),
     office.letters_retry(pg_catalog.int8[]), office.letters_cancel(pg_catalog.int8),
-    office.letters_purge(pg_catalog.interval) FROM PUBLIC;
+    office.letters_purge(pg_catalog.interval), office.letters_pause(), office.letters_resume(), office.letters_counts()
+    FROM PUBLIC;
 
 -- whoever may look at the views must get at them
 GRANT USAGE ON SCHEMA office TO pg_monitor;
@@ -154,12 +189,14 @@ GRANT USAGE ON SCHEMA office TO clerk;
 GRANT SELECT, INSERT, UPDATE, DELETE ON office.letters, office.letters_later, office.letters_failed,
     office.letters_suspects TO clerk;
 GRANT USAGE ON SEQUENCE office.letters_id_seq TO clerk;
+GRANT SELECT ON office.paused_queues TO clerk;
 
 -- what the workers need that run as this role
 GRANT USAGE ON SCHEMA office TO "O'Hara";
 GRANT SELECT, INSERT, UPDATE, DELETE ON office.letters, office.letters_later, office.letters_failed,
     office.letters_suspects TO "O'Hara";
 GRANT USAGE ON SEQUENCE office.letters_id_seq TO "O'Hara";
+GRANT SELECT ON office.paused_queues TO "O'Hara";
 
 -- one row for each time that this database got the extension or its data: with
 -- a second one, or one from a restore, the workers are paused until resume

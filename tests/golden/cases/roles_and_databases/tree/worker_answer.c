@@ -26,6 +26,9 @@ static const OfficeWorkerSpec worker = {
 	.connected = true,
 };
 
+/* Where its processes stand. */
+static OfficeQueueLane *lane = NULL;
+
 static bool work(void);
 
 /*
@@ -38,13 +41,12 @@ office_answer_main(Datum main_arg)
 	sigjmp_buf	local_sigjmp_buf;
 
 	office_attach_worker(&worker, "main", "clerk");
-	office_enter_lane(0);
-	office_enter_careful(&office_letters_queue, (int) Min((int64) 100 * 1, (int64) INT_MAX));
+	lane = office_enter_lane(0);
+	office_enter_careful(lane, &office_letters_queue, (int) Min((int64) 100 * 1, (int64) INT_MAX));
 
 	if (sigsetjmp(local_sigjmp_buf, 1) != 0)
 	{
 		office_recover();
-		office_release_claims();
 		office_end_turn(true);
 	}
 	PG_exception_stack = &local_sigjmp_buf;
@@ -53,9 +55,9 @@ office_answer_main(Datum main_arg)
 	{
 		office_listen();
 		office_interrupts();
-		while (office_ready(true) && work())
+		while (office_ready(true, office_seen_paused(&office_letters_queue)) && work())
 			office_interrupts();
-		office_sleep(office_until_due(30000));
+		office_sleep(office_until_turn(office_until_due(lane, 30000)));
 	}
 }
 
@@ -115,15 +117,23 @@ work(void)
 		office_end_turn(false);
 		return false;
 	}
+	if (office_is_paused(&office_letters_queue))
+	{
+		/* what this has shown holds it back from now on */
+		office_commit();
+		office_end_turn(true);
+		return true;
+	}
+	batch = office_make_batch(&office_letters_queue, lane, office_loop_context);
 	if (care == OFFICE_CARE_ONE)
 	{
-		batch = office_claim_noted(&office_letters_queue);
+		office_claim_noted(batch);
 		office_clear_note(&office_letters_queue);
 	}
 	else
 	{
 		office_clear_old_notes(&office_letters_queue);
-		batch = office_claim(&office_letters_queue, limit, 30000);
+		office_claim(batch, limit, 30000);
 	}
 	if (batch->njobs > batch->nfailed)
 	{
@@ -132,7 +142,6 @@ work(void)
 	}
 	office_settle(batch);
 	office_commit();
-	office_keep_claims();
 	office_end_care(batch->queue, care, batch->njobs);
 
 	/* only what is committed is counted and told */

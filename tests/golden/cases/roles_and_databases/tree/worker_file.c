@@ -55,7 +55,7 @@ office_file_main(Datum main_arg)
 	{
 		office_listen();
 		office_interrupts();
-		if (office_ready(true) && office_due(60000))
+		if (office_ready(true, false) && office_due(60000))
 			work();
 		office_sleep(office_remaining(60000));
 	}

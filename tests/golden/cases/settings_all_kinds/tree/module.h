@@ -132,7 +132,7 @@ extern void knobs_attach_worker(const KnobsWorkerSpec *worker, const char *datab
 								const char *role);
 extern void knobs_set_state(KnobsProcessState state);
 extern void knobs_interrupts(void);
-extern bool knobs_ready(bool wanted);
+extern bool knobs_ready(bool wanted, bool queue_paused);
 extern bool knobs_due(int64 every);
 extern int64 knobs_remaining(int64 every);
 extern void knobs_sleep(int64 timeout);

@@ -3,6 +3,21 @@
 -- complain if the script is sourced in psql, rather than by CREATE EXTENSION
 \echo Use "CREATE EXTENSION crowd" to load this file. \quit
 
+-- queues that are paused; a trigger tells the workers when that changes
+CREATE TABLE crowd.paused_queues (
+    queue pg_catalog.text PRIMARY KEY,
+    paused_at pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    paused_by pg_catalog.text NOT NULL DEFAULT SESSION_USER
+) USING heap;
+COMMENT ON TABLE crowd.paused_queues IS 'Queues of which no jobs are given out.';
+SELECT pg_catalog.pg_extension_config_dump('crowd.paused_queues', '');
+CREATE FUNCTION crowd.paused_queues_wake() RETURNS trigger
+    AS 'MODULE_PATHNAME', 'crowd_note_pause' LANGUAGE C;
+REVOKE ALL ON FUNCTION crowd.paused_queues_wake() FROM PUBLIC;
+CREATE TRIGGER paused_queues_wake AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON crowd.paused_queues
+    FOR EACH STATEMENT EXECUTE FUNCTION crowd.paused_queues_wake();
+ALTER TABLE crowd.paused_queues ENABLE ALWAYS TRIGGER paused_queues_wake;
+
 -- queue parcels: jobs that may run now
 CREATE TABLE crowd.parcels (
     id pg_catalog.int8 GENERATED ALWAYS AS IDENTITY,
@@ -103,6 +118,9 @@ CREATE FUNCTION crowd.parcels_enqueue_at(
 ) RETURNS pg_catalog.int8
     LANGUAGE sql SECURITY DEFINER SET search_path TO pg_catalog, pg_temp
     AS 'INSERT INTO crowd.parcels_later (id, weight, priority, run_at) VALUES (pg_catalog.nextval(''crowd.parcels_id_seq''), $2, $3, GREATEST($1, pg_catalog.now())) RETURNING id';
+CREATE FUNCTION crowd.parcels_enqueue_many(jobs pg_catalog.jsonb) RETURNS SETOF pg_catalog.int8
+    LANGUAGE sql SECURITY DEFINER SET search_path TO pg_catalog, pg_temp
+    AS 'WITH given AS (SELECT g.* FROM ROWS FROM (pg_catalog.jsonb_to_recordset($1) AS (weight bigint, priority pg_catalog.int2)) WITH ORDINALITY AS g(weight, priority, number)) INSERT INTO crowd.parcels (weight, priority) SELECT g.weight, COALESCE(g.priority, 5) FROM given AS g ORDER BY g.number RETURNING id';
 CREATE FUNCTION crowd.parcels_retry(ids pg_catalog.int8[] DEFAULT NULL) RETURNS pg_catalog.int8
     LANGUAGE sql SECURITY DEFINER SET search_path TO pg_catalog, pg_temp
     AS 'WITH again AS (DELETE FROM crowd.parcels_failed AS f WHERE $1 IS NULL OR f.id OPERATOR(pg_catalog.=) ANY ($1) RETURNING f.id, f.weight, f.priority, f.created_at), moved AS (INSERT INTO crowd.parcels_later (id, weight, priority, created_at, run_at) SELECT CASE WHEN EXISTS (SELECT FROM crowd.parcels_later AS t WHERE t.id OPERATOR(pg_catalog.=) again.id) THEN pg_catalog.nextval(''crowd.parcels_id_seq'') ELSE again.id END, again.weight, again.priority, again.created_at, pg_catalog.now() FROM again RETURNING id), forward AS (UPDATE crowd.parcels_later AS l SET run_at = pg_catalog.now() WHERE l.id OPERATOR(pg_catalog.=) ANY ($1) AND l.run_at OPERATOR(pg_catalog.>) pg_catalog.now() RETURNING l.id) SELECT (SELECT pg_catalog.count(*) FROM moved) OPERATOR(pg_catalog.+) (SELECT pg_catalog.count(*) FROM forward)';
@@ -112,16 +130,33 @@ CREATE FUNCTION crowd.parcels_cancel(id pg_catalog.int8) RETURNS pg_catalog.bool
 CREATE FUNCTION crowd.parcels_purge(older_than pg_catalog.interval DEFAULT '0') RETURNS pg_catalog.int8
     LANGUAGE sql SECURITY DEFINER SET search_path TO pg_catalog, pg_temp
     AS 'WITH gone AS (DELETE FROM crowd.parcels_failed AS f WHERE f.failed_at OPERATOR(pg_catalog.<=) (pg_catalog.now() OPERATOR(pg_catalog.-) $1) RETURNING f.id) SELECT pg_catalog.count(*) FROM gone';
+CREATE FUNCTION crowd.parcels_pause() RETURNS pg_catalog.bool
+    LANGUAGE sql SECURITY DEFINER SET search_path TO pg_catalog, pg_temp
+    AS 'WITH p AS (INSERT INTO crowd.paused_queues (queue) VALUES (''parcels'') ON CONFLICT DO NOTHING RETURNING queue) SELECT EXISTS (SELECT FROM p)';
+CREATE FUNCTION crowd.parcels_resume() RETURNS pg_catalog.bool
+    LANGUAGE sql SECURITY DEFINER SET search_path TO pg_catalog, pg_temp
+    AS 'WITH p AS (DELETE FROM crowd.paused_queues AS p WHERE p.queue OPERATOR(pg_catalog.=) ''parcels'' RETURNING p.queue) SELECT EXISTS (SELECT FROM p)';
+CREATE FUNCTION crowd.parcels_counts(
+    OUT status pg_catalog.text, OUT jobs pg_catalog.int8, OUT exact pg_catalog.bool
+) RETURNS SETOF record
+    LANGUAGE sql SECURITY DEFINER SET search_path TO pg_catalog, pg_temp
+    AS 'SELECT ''ready''::pg_catalog.text, CASE WHEN s.small THEN (SELECT pg_catalog.count(*) FROM crowd.parcels) WHEN (pg_catalog.pg_stat_get_tuples_inserted(''crowd.parcels''::pg_catalog.regclass) OPERATOR(pg_catalog.+) pg_catalog.pg_stat_get_live_tuples(''crowd.parcels''::pg_catalog.regclass)) OPERATOR(pg_catalog.>) 0 THEN pg_catalog.pg_stat_get_live_tuples(''crowd.parcels''::pg_catalog.regclass) ELSE (SELECT GREATEST(c.reltuples, 0)::pg_catalog.int8 FROM pg_catalog.pg_class AS c WHERE c.oid OPERATOR(pg_catalog.=) ''crowd.parcels''::pg_catalog.regclass) END, s.small FROM (SELECT pg_catalog.pg_relation_size(''crowd.parcels''::pg_catalog.regclass) OPERATOR(pg_catalog.<=) 524288) AS s(small) UNION ALL SELECT ''later''::pg_catalog.text, CASE WHEN s.small THEN (SELECT pg_catalog.count(*) FROM crowd.parcels_later) WHEN (pg_catalog.pg_stat_get_tuples_inserted(''crowd.parcels_later''::pg_catalog.regclass) OPERATOR(pg_catalog.+) pg_catalog.pg_stat_get_live_tuples(''crowd.parcels_later''::pg_catalog.regclass)) OPERATOR(pg_catalog.>) 0 THEN pg_catalog.pg_stat_get_live_tuples(''crowd.parcels_later''::pg_catalog.regclass) ELSE (SELECT GREATEST(c.reltuples, 0)::pg_catalog.int8 FROM pg_catalog.pg_class AS c WHERE c.oid OPERATOR(pg_catalog.=) ''crowd.parcels_later''::pg_catalog.regclass) END, s.small FROM (SELECT pg_catalog.pg_relation_size(''crowd.parcels_later''::pg_catalog.regclass) OPERATOR(pg_catalog.<=) 524288) AS s(small) UNION ALL SELECT ''failed''::pg_catalog.text, CASE WHEN s.small THEN (SELECT pg_catalog.count(*) FROM crowd.parcels_failed) WHEN (pg_catalog.pg_stat_get_tuples_inserted(''crowd.parcels_failed''::pg_catalog.regclass) OPERATOR(pg_catalog.+) pg_catalog.pg_stat_get_live_tuples(''crowd.parcels_failed''::pg_catalog.regclass)) OPERATOR(pg_catalog.>) 0 THEN pg_catalog.pg_stat_get_live_tuples(''crowd.parcels_failed''::pg_catalog.regclass) ELSE (SELECT GREATEST(c.reltuples, 0)::pg_catalog.int8 FROM pg_catalog.pg_class AS c WHERE c.oid OPERATOR(pg_catalog.=) ''crowd.parcels_failed''::pg_catalog.regclass) END, s.small FROM (SELECT pg_catalog.pg_relation_size(''crowd.parcels_failed''::pg_catalog.regclass) OPERATOR(pg_catalog.<=) 524288) AS s(small)';
 COMMENT ON FUNCTION crowd.parcels_enqueue(bigint, pg_catalog.int2) IS 'Puts a job into the queue; returns its id.';
 COMMENT ON FUNCTION crowd.parcels_enqueue_at(pg_catalog.timestamptz, bigint, pg_catalog.int2) IS 'Puts a job into the queue that waits until run_at; returns its id.';
+COMMENT ON FUNCTION crowd.parcels_enqueue_many(pg_catalog.jsonb) IS 'Puts the objects of a JSON array into the queue; returns their ids.';
 COMMENT ON FUNCTION crowd.parcels_retry(pg_catalog.int8[]) IS 'Has jobs run now that were given up (all, unless ids are given), and those of the ids that wait; returns how many.';
-COMMENT ON FUNCTION crowd.parcels_cancel(pg_catalog.int8) IS 'Removes a job, unless it is in hand; whether it was there.';
+COMMENT ON FUNCTION crowd.parcels_cancel(pg_catalog.int8) IS 'Removes a job, unless a worker has it in hand; whether it was there.';
 COMMENT ON FUNCTION crowd.parcels_purge(pg_catalog.interval) IS 'Removes jobs that were given up, and that long ago; returns how many.';
+COMMENT ON FUNCTION crowd.parcels_pause() IS 'Gives out no more jobs until they are resumed; whether it did until now.';
+COMMENT ON FUNCTION crowd.parcels_resume() IS 'Gives out jobs again; whether they were paused.';
+COMMENT ON FUNCTION crowd.parcels_counts() IS 'How many jobs there are, by status; about so many where not exact.';
 REVOKE ALL ON FUNCTION
     crowd.parcels_enqueue(bigint, pg_catalog.int2),
     crowd.parcels_enqueue_at(pg_catalog.timestamptz, bigint, pg_catalog.int2),
+    crowd.parcels_enqueue_many(pg_catalog.jsonb),
     crowd.parcels_retry(pg_catalog.int8[]), crowd.parcels_cancel(pg_catalog.int8),
-    crowd.parcels_purge(pg_catalog.interval) FROM PUBLIC;
+    crowd.parcels_purge(pg_catalog.interval), crowd.parcels_pause(), crowd.parcels_resume(), crowd.parcels_counts()
+    FROM PUBLIC;
 
 -- queue returns: jobs that may run now
 CREATE TABLE crowd.sent_back (
@@ -223,6 +258,9 @@ CREATE FUNCTION crowd.sent_back_enqueue_at(
 ) RETURNS pg_catalog.int8
     LANGUAGE sql SECURITY DEFINER SET search_path TO pg_catalog, pg_temp
     AS 'INSERT INTO crowd.sent_back_later (id, weight, priority, run_at) VALUES (pg_catalog.nextval(''crowd.sent_back_id_seq''), $2, $3, GREATEST($1, pg_catalog.now())) RETURNING id';
+CREATE FUNCTION crowd.sent_back_enqueue_many(jobs pg_catalog.jsonb) RETURNS SETOF pg_catalog.int8
+    LANGUAGE sql SECURITY DEFINER SET search_path TO pg_catalog, pg_temp
+    AS 'WITH given AS (SELECT g.* FROM ROWS FROM (pg_catalog.jsonb_to_recordset($1) AS (weight bigint, priority pg_catalog.int2)) WITH ORDINALITY AS g(weight, priority, number)) INSERT INTO crowd.sent_back (weight, priority) SELECT g.weight, COALESCE(g.priority, 5) FROM given AS g ORDER BY g.number RETURNING id';
 CREATE FUNCTION crowd.sent_back_retry(ids pg_catalog.int8[] DEFAULT NULL) RETURNS pg_catalog.int8
     LANGUAGE sql SECURITY DEFINER SET search_path TO pg_catalog, pg_temp
     AS 'WITH again AS (DELETE FROM crowd.sent_back_failed AS f WHERE $1 IS NULL OR f.id OPERATOR(pg_catalog.=) ANY ($1) RETURNING f.id, f.weight, f.priority, f.created_at), moved AS (INSERT INTO crowd.sent_back_later (id, weight, priority, created_at, run_at) SELECT CASE WHEN EXISTS (SELECT FROM crowd.sent_back_later AS t WHERE t.id OPERATOR(pg_catalog.=) again.id) THEN pg_catalog.nextval(''crowd.sent_back_id_seq'') ELSE again.id END, again.weight, again.priority, again.created_at, pg_catalog.now() FROM again RETURNING id), forward AS (UPDATE crowd.sent_back_later AS l SET run_at = pg_catalog.now() WHERE l.id OPERATOR(pg_catalog.=) ANY ($1) AND l.run_at OPERATOR(pg_catalog.>) pg_catalog.now() RETURNING l.id) SELECT (SELECT pg_catalog.count(*) FROM moved) OPERATOR(pg_catalog.+) (SELECT pg_catalog.count(*) FROM forward)';
@@ -232,16 +270,33 @@ CREATE FUNCTION crowd.sent_back_cancel(id pg_catalog.int8) RETURNS pg_catalog.bo
 CREATE FUNCTION crowd.sent_back_purge(older_than pg_catalog.interval DEFAULT '0') RETURNS pg_catalog.int8
     LANGUAGE sql SECURITY DEFINER SET search_path TO pg_catalog, pg_temp
     AS 'WITH gone AS (DELETE FROM crowd.sent_back_failed AS f WHERE f.failed_at OPERATOR(pg_catalog.<=) (pg_catalog.now() OPERATOR(pg_catalog.-) $1) RETURNING f.id) SELECT pg_catalog.count(*) FROM gone';
+CREATE FUNCTION crowd.sent_back_pause() RETURNS pg_catalog.bool
+    LANGUAGE sql SECURITY DEFINER SET search_path TO pg_catalog, pg_temp
+    AS 'WITH p AS (INSERT INTO crowd.paused_queues (queue) VALUES (''returns'') ON CONFLICT DO NOTHING RETURNING queue) SELECT EXISTS (SELECT FROM p)';
+CREATE FUNCTION crowd.sent_back_resume() RETURNS pg_catalog.bool
+    LANGUAGE sql SECURITY DEFINER SET search_path TO pg_catalog, pg_temp
+    AS 'WITH p AS (DELETE FROM crowd.paused_queues AS p WHERE p.queue OPERATOR(pg_catalog.=) ''returns'' RETURNING p.queue) SELECT EXISTS (SELECT FROM p)';
+CREATE FUNCTION crowd.sent_back_counts(
+    OUT status pg_catalog.text, OUT jobs pg_catalog.int8, OUT exact pg_catalog.bool
+) RETURNS SETOF record
+    LANGUAGE sql SECURITY DEFINER SET search_path TO pg_catalog, pg_temp
+    AS 'SELECT ''ready''::pg_catalog.text, CASE WHEN s.small THEN (SELECT pg_catalog.count(*) FROM crowd.sent_back) WHEN (pg_catalog.pg_stat_get_tuples_inserted(''crowd.sent_back''::pg_catalog.regclass) OPERATOR(pg_catalog.+) pg_catalog.pg_stat_get_live_tuples(''crowd.sent_back''::pg_catalog.regclass)) OPERATOR(pg_catalog.>) 0 THEN pg_catalog.pg_stat_get_live_tuples(''crowd.sent_back''::pg_catalog.regclass) ELSE (SELECT GREATEST(c.reltuples, 0)::pg_catalog.int8 FROM pg_catalog.pg_class AS c WHERE c.oid OPERATOR(pg_catalog.=) ''crowd.sent_back''::pg_catalog.regclass) END, s.small FROM (SELECT pg_catalog.pg_relation_size(''crowd.sent_back''::pg_catalog.regclass) OPERATOR(pg_catalog.<=) 524288) AS s(small) UNION ALL SELECT ''later''::pg_catalog.text, CASE WHEN s.small THEN (SELECT pg_catalog.count(*) FROM crowd.sent_back_later) WHEN (pg_catalog.pg_stat_get_tuples_inserted(''crowd.sent_back_later''::pg_catalog.regclass) OPERATOR(pg_catalog.+) pg_catalog.pg_stat_get_live_tuples(''crowd.sent_back_later''::pg_catalog.regclass)) OPERATOR(pg_catalog.>) 0 THEN pg_catalog.pg_stat_get_live_tuples(''crowd.sent_back_later''::pg_catalog.regclass) ELSE (SELECT GREATEST(c.reltuples, 0)::pg_catalog.int8 FROM pg_catalog.pg_class AS c WHERE c.oid OPERATOR(pg_catalog.=) ''crowd.sent_back_later''::pg_catalog.regclass) END, s.small FROM (SELECT pg_catalog.pg_relation_size(''crowd.sent_back_later''::pg_catalog.regclass) OPERATOR(pg_catalog.<=) 524288) AS s(small) UNION ALL SELECT ''failed''::pg_catalog.text, CASE WHEN s.small THEN (SELECT pg_catalog.count(*) FROM crowd.sent_back_failed) WHEN (pg_catalog.pg_stat_get_tuples_inserted(''crowd.sent_back_failed''::pg_catalog.regclass) OPERATOR(pg_catalog.+) pg_catalog.pg_stat_get_live_tuples(''crowd.sent_back_failed''::pg_catalog.regclass)) OPERATOR(pg_catalog.>) 0 THEN pg_catalog.pg_stat_get_live_tuples(''crowd.sent_back_failed''::pg_catalog.regclass) ELSE (SELECT GREATEST(c.reltuples, 0)::pg_catalog.int8 FROM pg_catalog.pg_class AS c WHERE c.oid OPERATOR(pg_catalog.=) ''crowd.sent_back_failed''::pg_catalog.regclass) END, s.small FROM (SELECT pg_catalog.pg_relation_size(''crowd.sent_back_failed''::pg_catalog.regclass) OPERATOR(pg_catalog.<=) 524288) AS s(small)';
 COMMENT ON FUNCTION crowd.sent_back_enqueue(bigint, pg_catalog.int2) IS 'Puts a job into the queue; returns its id.';
 COMMENT ON FUNCTION crowd.sent_back_enqueue_at(pg_catalog.timestamptz, bigint, pg_catalog.int2) IS 'Puts a job into the queue that waits until run_at; returns its id.';
+COMMENT ON FUNCTION crowd.sent_back_enqueue_many(pg_catalog.jsonb) IS 'Puts the objects of a JSON array into the queue; returns their ids.';
 COMMENT ON FUNCTION crowd.sent_back_retry(pg_catalog.int8[]) IS 'Has jobs run now that were given up (all, unless ids are given), and those of the ids that wait; returns how many.';
-COMMENT ON FUNCTION crowd.sent_back_cancel(pg_catalog.int8) IS 'Removes a job, unless it is in hand; whether it was there.';
+COMMENT ON FUNCTION crowd.sent_back_cancel(pg_catalog.int8) IS 'Removes a job, unless a worker has it in hand; whether it was there.';
 COMMENT ON FUNCTION crowd.sent_back_purge(pg_catalog.interval) IS 'Removes jobs that were given up, and that long ago; returns how many.';
+COMMENT ON FUNCTION crowd.sent_back_pause() IS 'Gives out no more jobs until they are resumed; whether it did until now.';
+COMMENT ON FUNCTION crowd.sent_back_resume() IS 'Gives out jobs again; whether they were paused.';
+COMMENT ON FUNCTION crowd.sent_back_counts() IS 'How many jobs there are, by status; about so many where not exact.';
 REVOKE ALL ON FUNCTION
     crowd.sent_back_enqueue(bigint, pg_catalog.int2),
     crowd.sent_back_enqueue_at(pg_catalog.timestamptz, bigint, pg_catalog.int2),
+    crowd.sent_back_enqueue_many(pg_catalog.jsonb),
     crowd.sent_back_retry(pg_catalog.int8[]), crowd.sent_back_cancel(pg_catalog.int8),
-    crowd.sent_back_purge(pg_catalog.interval) FROM PUBLIC;
+    crowd.sent_back_purge(pg_catalog.interval), crowd.sent_back_pause(), crowd.sent_back_resume(), crowd.sent_back_counts()
+    FROM PUBLIC;
 
 -- shared state crowd
 CREATE FUNCTION crowd.get_crowd_stats(

@@ -152,7 +152,7 @@ extern void meter_attach_worker(const MeterWorkerSpec *worker, const char *datab
 								const char *role);
 extern void meter_set_state(MeterProcessState state);
 extern void meter_interrupts(void);
-extern bool meter_ready(bool wanted);
+extern bool meter_ready(bool wanted, bool queue_paused);
 extern bool meter_due(int64 every);
 extern int64 meter_remaining(int64 every);
 extern void meter_sleep(int64 timeout);

@@ -56,7 +56,7 @@ meter_measure_main(Datum main_arg)
 	{
 		meter_listen();
 		meter_interrupts();
-		if (meter_ready(true) && meter_due(2000))
+		if (meter_ready(true, false) && meter_due(2000))
 			work();
 		meter_sleep(meter_remaining(2000));
 	}

@@ -58,7 +58,7 @@ broom_vacuum_main(Datum main_arg)
 	{
 		broom_listen();
 		broom_interrupts();
-		if (broom_ready(true) && broom_due(600000))
+		if (broom_ready(true, false) && broom_due(600000))
 			work();
 		broom_sleep(broom_remaining(600000));
 	}
