@@ -3,7 +3,7 @@
 The names below are the whole declaration surface; see docs/ for what each option does.
 """
 
-from pgbgw.declare.durations import NEVER, Duration, hours, milliseconds, minutes, seconds
+from pgbgw.declare.durations import NEVER, Duration, days, hours, milliseconds, minutes, seconds
 from pgbgw.declare.extension import Extension
 from pgbgw.declare.queues import Json, Payload, Queue
 from pgbgw.declare.settings import EnumOption
@@ -29,6 +29,7 @@ __all__ = [
     "Text",
     "Timestamp",
     "call",
+    "days",
     "hours",
     "milliseconds",
     "minutes",

@@ -125,6 +125,11 @@ def _relations(extension: Extension) -> Iterator[_Object]:
             yield _Object(f"{derived.queue_running(queue)}_pkey", f"index {owner}", queue.origin, where)
             yield _Object(derived.queue_ends_index(queue), f"index {owner}", queue.origin, where)
             yield _Object(derived.queue_tokens(queue), f"sequence {owner}", queue.origin, where)
+        if queue.history is not None:
+            yield _Object(derived.queue_done(queue), f"table {owner}", queue.origin, where)
+            yield _Object(derived.queue_default(queue), f"table {owner}", queue.origin, where)
+            yield _Object(derived.queue_done_index(queue), f"index {owner}", queue.origin, where)
+            yield _Object(f"{derived.queue_partition(queue)}00000000_id_idx", f"index {owner}", queue.origin, where)
         yield _Object(queue.view, f"view {owner}", queue.origin, ("view", *where))
     for state in extension.shared:
         yield _Object(state.view, f'view of shared state "{state.name}"', state.origin, ("view", 0, "name"))

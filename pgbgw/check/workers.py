@@ -25,6 +25,7 @@ _EMITTED = (
     "claim.c",
     "database.c",
     "direct.c",
+    "history.c",
     "keep.c",
     "lane.c",
     "launch.c",

@@ -13,7 +13,7 @@ from pgbgw.ir.model import (
     ArgumentIR,
     DelayIR,
     FieldIR,
-    LeaseBody,
+    KeeperBody,
     ModuleIR,
     ParameterIR,
     QueueBody,
@@ -38,11 +38,11 @@ __all__ = [
     "first_lane",
     "first_slot",
     "flags",
+    "keeper",
     "lane",
     "lane_count",
     "lanes",
     "lease_lane",
-    "lease_worker",
     "member",
     "name_list",
     "null_of",
@@ -244,7 +244,7 @@ def first_lane(module: ModuleIR, worker: WorkerIR) -> CText:
     match worker.body:
         case QueueBody():
             return lane(module, worker)
-        case LeaseBody(queues=queues):
+        case KeeperBody(queues=queues) if queues:
             return lease_lane(module, queues[0])
     return integer(0)
 
@@ -254,7 +254,7 @@ def lane_count(worker: WorkerIR) -> CText:
     match worker.body:
         case QueueBody():
             return integer(1)
-        case LeaseBody(queues=queues):
+        case KeeperBody(queues=queues):
             return integer(len(queues))
     return integer(0)
 
@@ -270,14 +270,15 @@ class TakerView:
 def takers(module: ModuleIR, queue: QueueIR) -> list[TakerView]:
     """Those that are told of jobs of a queue."""
     found = [TakerView(w, lane(module, w)) for w in _lane_workers(module) if _queue(w) == queue]
-    if queue.lease is not None:
-        found.append(TakerView(lease_worker(module), lease_lane(module, queue)))
+    told = keeper(module)
+    if queue.lease is not None and told is not None:
+        found.append(TakerView(told, lease_lane(module, queue)))
     return found
 
 
-def lease_worker(module: ModuleIR) -> WorkerIR:
-    """The worker that ends leases."""
-    return next(worker for worker in module.workers if isinstance(worker.body, LeaseBody))
+def keeper(module: ModuleIR) -> WorkerIR | None:
+    """The worker that ends leases and keeps histories, if there is one."""
+    return next((worker for worker in module.workers if isinstance(worker.body, KeeperBody)), None)
 
 
 def _lane_workers(module: ModuleIR) -> list[WorkerIR]:

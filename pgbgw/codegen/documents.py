@@ -11,7 +11,7 @@ from pgbgw.ir.model import (
     AmountIR,
     CallIR,
     CBody,
-    LeaseBody,
+    KeeperBody,
     ModuleIR,
     ParameterIR,
     QueueBody,
@@ -26,7 +26,7 @@ __all__ = ["KINDS", "QUEUE_NOTES", "database_settings", "expected", "meta", "val
 
 KINDS = {
     "queue": "queue worker", "interval": "interval worker", "dynamic": "dynamic worker", "c": "C worker",
-    "lease": "lease worker",
+    "keeper": "worker",
 }  # fmt: skip
 
 QUEUE_NOTES = (
@@ -221,8 +221,13 @@ def _what(module: ModuleIR, worker: WorkerIR) -> str:
     match worker.body:
         case QueueBody(queue=queue, run=run):
             return f"takes jobs from {_code(queue.table)} and runs {_run(module, worker, run)}"
-        case LeaseBody(queues=queues):
-            return f"ends leases, and tells listeners of jobs, of {', '.join(_code(queue.table) for queue in queues)}"
+        case KeeperBody(queues=queues, histories=histories):
+            parts = []
+            if queues:
+                parts.append(f"ends leases, and tells listeners of jobs, of {_tables(queues)}")
+            if histories:
+                parts.append(f"keeps the history of {_tables(histories)}")
+            return "; ".join(parts)
         case SqlBody(run=run, every=every) if every is not None:
             return f"runs {_run(module, worker, run)} each interval"
         case SqlBody(run=run):
@@ -231,6 +236,10 @@ def _what(module: ModuleIR, worker: WorkerIR) -> str:
         case CBody(source=source):
             return f"calls the C function {_code(worker.body.function + '()')} of {_code(source)}"
     raise AssertionError(worker)
+
+
+def _tables(queues: Iterable[QueueIR]) -> str:
+    return ", ".join(_code(queue.table) for queue in queues)
 
 
 def _run(module: ModuleIR, worker: WorkerIR, run: RunIR) -> str:
@@ -253,6 +262,7 @@ def _type(module: ModuleIR, worker: WorkerIR, parameter: ParameterIR) -> str:
 
 def _queue_row(queue: QueueIR) -> dict[str, PlainText | None]:
     lease = queue.lease
+    statuses = ["ready", "later", *(["running"] if lease else []), *(["done"] if queue.history else [])]
     again = f"is tried again {_times(queue.retries)} from `{queue.later}`, first after {_time(queue.backoff_us)}, then "
     again += f"each time after twice as long, at most {_time(queue.backoff_limit_us)}.\nAfter its last attempt it"
     return {
@@ -261,7 +271,8 @@ def _queue_row(queue: QueueIR) -> dict[str, PlainText | None]:
         "failed": PlainText(queue.failed),
         "view": PlainText(queue.view),
         "again": PlainText(again if queue.retries else "is not tried again: it"),
-        "statuses": PlainText("*ready*, *later*, *running* or *failed*" if lease else "*ready*, *later* or *failed*"),
+        "statuses": PlainText(f"{', '.join(f'*{status}*' for status in statuses)} or *failed*"),
+        "history": PlainText(queue.history.done) if queue.history else None,
         "pause": PlainText(queue.pause),
         "resume": PlainText(queue.resume),
         "counts": PlainText(queue.counts),

@@ -17,7 +17,7 @@ from pgbgw.ir.model import (
     ArgumentIR,
     CallIR,
     CBody,
-    LeaseBody,
+    KeeperBody,
     ModuleIR,
     PayloadColumnIR,
     QueueBody,
@@ -37,7 +37,7 @@ _WORKER_TEMPLATES = {
     "interval": "worker_interval.c.in",
     "dynamic": "worker_dynamic.c.in",
     "c": "worker_c.c.in",
-    "lease": "worker_leases.c.in",
+    "keeper": "worker_keeper.c.in",
 }
 
 
@@ -77,7 +77,10 @@ def emit(module: ModuleIR) -> SourceTree:
         emitter.c("careful.c", "careful.c.in", "How jobs are run after a crash that one of them may have caused.")
     if emitter.values["lease_queues"]:
         emitter.c("lease.c", "lease.c.in", "How sessions take jobs: claim, acknowledge, extend, fail, release.")
+    if emitter.values["keeper"]:
         emitter.c("keep.c", "keep.c.in", "How leases end, and how listeners are told of jobs.")
+    if emitter.values["histories"]:
+        emitter.c("history.c", "history.c.in", "How jobs that are done are kept, and for how long.")
     if emitter.values["dynamic_workers"]:
         emitter.c("launch.c", "launch.c.in", "How a session launches a worker, and learns what became of it.")
     if emitter.values["top_level_statements"]:
@@ -124,7 +127,7 @@ class _Emitter:
     def worker(self, worker: WorkerIR) -> None:
         """The file of one worker."""
         body = worker.body
-        run = None if isinstance(body, CBody | LeaseBody) else body.run
+        run = None if isinstance(body, CBody | KeeperBody) else body.run
         actions = cvalues.actions(self.module, worker)
         dynamic = worker.kind == "dynamic"
         batch = self.module.types["batch"]
@@ -183,7 +186,7 @@ class _Emitter:
 
 def _values(module: ModuleIR) -> dict[str, Any]:
     """What every template may look at."""
-    runs = [worker.body.run for worker in module.workers if not isinstance(worker.body, CBody | LeaseBody)]
+    runs = [worker.body.run for worker in module.workers if not isinstance(worker.body, CBody | KeeperBody)]
     static = [worker for worker in module.workers if worker.kind != "dynamic"]
     sources = ["module.c", "life_cycle.c", "log.c", "shared.c"]
     values: dict[str, Any] = {
@@ -195,6 +198,8 @@ def _values(module: ModuleIR) -> dict[str, Any]:
         "registered_workers": bool(static),
         "queue_workers": sum(isinstance(worker.body, QueueBody) for worker in module.workers),
         "lease_queues": sum(queue.lease is not None for queue in module.queues),
+        "keeper": cvalues.keeper(module),
+        "histories": sum(queue.history is not None for queue in module.queues),
         "lanes": cvalues.lanes(module),
         "statements": list(_statements(module)),
         "unique_queues": any(queue.keys for queue in module.queues),
@@ -220,13 +225,13 @@ def _values(module: ModuleIR) -> dict[str, Any]:
     sources += ["statement.c"] if values["statement_hook"] else []
     sources += ["queue.c", "lane.c", "behind.c", "claim.c", "direct.c", "settle.c"] if values["lanes"] else []
     sources += ["batch.c", "careful.c"] if values["queue_workers"] else []
-    sources += ["lease.c", "keep.c"] if values["lease_queues"] else []
+    sources += ["lease.c"] if values["lease_queues"] else []
+    sources += ["keep.c"] if values["keeper"] else []
+    sources += ["history.c"] if values["histories"] else []
     sources += ["launch.c"] if values["dynamic_workers"] else []
     sources += ["top_level.c"] if values["top_level_statements"] else []
     sources += [worker.file for worker in module.workers]
     sources += list(dict.fromkeys(w.body.source for w in module.workers if isinstance(w.body, CBody)))
-    if values["lease_queues"]:
-        values["lease_worker"] = cvalues.lease_worker(module)
     values["objects"] = [f"{source.removesuffix('.c')}.o" for source in sources]
     return values
 
@@ -298,12 +303,23 @@ def _sql_helpers() -> dict[str, Callable[..., Any]]:
             return ",\n    unique_key pg_catalog.text DEFAULT NULL, unique_for pg_catalog.interval DEFAULT NULL"
         return ", pg_catalog.text, pg_catalog.interval"
 
-    def lease_nulls(queue: QueueIR, first: bool) -> SqlText:
-        """The columns about leases, in the view, of a job that is not leased."""
-        if queue.lease is None:
-            return SqlText("")
-        named = "NULL::pg_catalog.timestamptz AS lease_end, NULL::pg_catalog.text AS who"
-        return SqlText(f",\n        {named if first else 'NULL, NULL'}")
+    def view_rest(queue: QueueIR, status: str) -> SqlText:
+        """The columns of the view that only some queues have; the first of its parts names them."""
+        first = status == "ready"
+        found = []
+        if queue.lease is not None:
+            leased = status == "running"
+            named = ["NULL::pg_catalog.timestamptz AS lease_end", "NULL::pg_catalog.text AS who"]
+            found += named if first else ["lease_end", "who"] if leased else ["NULL", "NULL"]
+        if queue.history is not None:
+            kept = "done_at" if status == "done" else "NULL"
+            found += ["NULL::pg_catalog.timestamptz AS done_at" if first else kept]
+        return SqlText("".join(f",\n        {value}" if value is found[0] else f", {value}" for value in found))
+
+    def statuses(queue: QueueIR) -> SqlText:
+        """What the view shows, as words."""
+        found = ["ready", "later", *(["running"] if queue.lease else []), *(["done"] if queue.history else [])]
+        return SqlText(f"{', '.join(found)} or failed")
 
     def consumer_functions(queue: QueueIR) -> SqlText:
         """What consumers call, with types."""
@@ -327,8 +343,8 @@ def _sql_helpers() -> dict[str, Callable[..., Any]]:
         "type_list": types,
         "column_list": columns,
         "consumer_functions": consumer_functions,
-        "lease_nulls": lease_nulls,
-        "statuses": lambda queue: SqlText(f"ready, later{', running' if queue.lease else ''} or failed"),
+        "view_rest": view_rest,
+        "statuses": statuses,
         "enqueue_types": lambda queue: SqlText(f"{types(queue.payload)}, pg_catalog.int2{keyed(queue, False)}"),
         "key_parameters": lambda queue: SqlText(keyed(queue, True)),
         "not_null": lambda column: SqlText("" if column.nullable else " NOT NULL"),

@@ -23,11 +23,15 @@ __all__ = [
     "paused_queues",
     "processes",
     "queue_channel",
+    "queue_default",
+    "queue_done",
+    "queue_done_index",
     "queue_ends_index",
     "queue_functions",
     "queue_indexes",
     "queue_keys",
     "queue_later_trigger",
+    "queue_partition",
     "queue_running",
     "queue_sequence",
     "queue_suspects",
@@ -108,6 +112,26 @@ def queue_running(queue: Queue[Any]) -> str:
 def queue_ends_index(queue: Queue[Any]) -> str:
     """The index of leased jobs by the end of their leases."""
     return f"{queue.table}_running_lease_end_idx"
+
+
+def queue_done(queue: Queue[Any]) -> str:
+    """The table of jobs that are done, which has a partition a day."""
+    return f"{queue.table}_done"
+
+
+def queue_done_index(queue: Queue[Any]) -> str:
+    """The index by id of the jobs in its default partition."""
+    return f"{queue_default(queue)}_id_idx"
+
+
+def queue_default(queue: Queue[Any]) -> str:
+    """The partition for jobs that are done on a day that has none."""
+    return f"{queue_done(queue)}_default"
+
+
+def queue_partition(queue: Queue[Any]) -> str:
+    """The names of the partitions of a day, which end in its date, eight digits."""
+    return f"{queue_done(queue)}_"
 
 
 def queue_tokens(queue: Queue[Any]) -> str:

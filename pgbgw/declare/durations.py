@@ -9,7 +9,7 @@ from pgbgw.declare.places import shown
 from pgbgw.diagnostics import Diagnostic, report
 from pgbgw.origin import Origin
 
-__all__ = ["NEVER", "Duration", "Never", "hours", "milliseconds", "minutes", "seconds"]
+__all__ = ["NEVER", "Duration", "Never", "days", "hours", "milliseconds", "minutes", "seconds"]
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -57,6 +57,11 @@ def minutes(count: float) -> Duration:
 def hours(count: float) -> Duration:
     """A duration of ``count`` hours."""
     return _duration(count, 3_600_000_000)
+
+
+def days(count: float) -> Duration:
+    """A duration of ``count`` times 24 hours."""
+    return _duration(count, 86_400_000_000)
 
 
 def _duration(count: object, unit: int) -> Duration:

@@ -32,7 +32,7 @@ from pgbgw.declare.workers import (
     DynamicWorker,
     Every,
     IntervalWorker,
-    LeaseWorker,
+    KeeperWorker,
     QueueWorker,
     Worker,
     WorkerOptions,
@@ -239,6 +239,7 @@ class Extension:
         operators: str | Sequence[str] = (),
         lease: Duration | None = None,
         consumers: str | Sequence[str] = (),
+        history: Duration | None = None,
     ) -> Queue[P]:
         """Declare a queue.
 
@@ -258,14 +259,16 @@ class Extension:
             lease: for how long a session that claims a job has it, unless it says otherwise or renews it. None lets
                 only workers in the server take jobs; with leases the extension has a worker that ends them.
             consumers: roles that may call ``<table>_claim`` and what one calls after it.
+            history: for how long jobs that are done are kept, in ``<table>_done``, a partition a day; None keeps none.
         """
         declared = queue(
             self, name, payload, retries, backoff, backoff_limit, table, view, crashes, unique, producers, operators,
-            lease, consumers,
+            lease, consumers, history,
         )  # fmt: skip
         self.queues.append(declared)
-        if declared.lease is not None and not any(isinstance(worker, LeaseWorker) for worker in self.workers):
-            self.workers.append(LeaseWorker(extension=self, name="leases", origin=declared.origin))
+        needed = declared.lease is not None or declared.history is not None
+        if needed and not any(isinstance(worker, KeeperWorker) for worker in self.workers):
+            self.workers.append(KeeperWorker(extension=self, name="keeper", origin=declared.origin))
         return declared
 
     def queue_worker(

@@ -48,6 +48,8 @@ _SQL_TYPES: dict[object, str] = {
 }
 
 _LONGEST_BACKOFF = 366 * 86_400_000_000
+_LONGEST_HISTORY = 10 * _LONGEST_BACKOFF
+_HOUR = 3_600_000_000
 
 _RESERVED_COLUMNS = frozenset(
     {*JOB_COLUMNS, "run_at", "status", "error", "sqlstate", "attempts", "failed_at", "lease_end", "token"}
@@ -126,6 +128,7 @@ class Queue(Generic[P]):
     operators: tuple[str, ...] = ()
     lease: Duration | None = None
     consumers: tuple[str, ...] = ()
+    history: Duration | None = None
     origin: Origin
 
     def __str__(self) -> str:
@@ -147,8 +150,9 @@ def queue(
     operators: Sequence[str],
     lease: Duration | None,
     consumers: Sequence[str],
+    history: Duration | None,
 ) -> Queue[P]:
-    """Build the queue that ``Extension.queue`` notes; reports BGW501 to BGW511."""
+    """Build the queue that ``Extension.queue`` notes; reports BGW501 to BGW512."""
     origin = Origin.of_caller()
     name = durable_name("queue", name, origin, 0, "name")
     table = sql_name("queue table", table, origin, "table") if table is not None else name
@@ -169,6 +173,7 @@ def queue(
         operators=_roles("operators", operators, origin),
         lease=_lease(name, lease, origin),
         consumers=_consumers(name, lease, consumers, origin),
+        history=_history(name, history, origin),
         origin=origin,
     )
 
@@ -210,6 +215,16 @@ def _lease(name: str, lease: object, origin: Origin) -> Duration | None:
                       detail="It is a duration above 0 and up to a year, after which a job is given to another.",
                       hint="Write lease=seconds(60)."))  # fmt: skip
     return Duration(60_000_000)
+
+
+def _history(name: str, history: object, origin: Origin) -> Duration | None:
+    if history is None or (isinstance(history, Duration) and _HOUR <= history.us <= _LONGEST_HISTORY):
+        return history
+    report(Diagnostic("BGW512", f'history of queue "{name}" can\'t be used: {shown(history)}',
+                      argument(origin, "history"),
+                      detail="Jobs that are done are kept for an hour at least, and up to ten years.",
+                      hint="Write history=days(7)."))  # fmt: skip
+    return None
 
 
 def _consumers(name: str, lease: object, consumers: object, origin: Origin) -> tuple[str, ...]:

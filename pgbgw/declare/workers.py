@@ -1,4 +1,4 @@
-"""Workers: what they have in common, the four kinds that are declared, and the one that comes with leases.
+"""Workers: what they have in common, the four kinds that are declared, and the one that comes by itself.
 
 Source: ``src/include/postmaster/bgworker.h`` and the chapter "Background Worker Processes" of PostgreSQL's
 documentation.
@@ -30,7 +30,7 @@ __all__ = [
     "DynamicWorker",
     "Every",
     "IntervalWorker",
-    "LeaseWorker",
+    "KeeperWorker",
     "LogLevel",
     "QueueWorker",
     "Start",
@@ -329,10 +329,10 @@ class CWorker(Worker):
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
-class LeaseWorker(Worker):
-    """The process that ends leases, and tells listeners of jobs; an extension with such a queue has one."""
+class KeeperWorker(Worker):
+    """The process that ends leases, tells listeners of jobs, and keeps histories, where an extension needs that."""
 
-    kind = "lease worker"
+    kind = "keeper"
 
 
 def _in_milliseconds(value: object) -> bool:

@@ -14,7 +14,7 @@ from pgbgw.ir.model import (
     CallIR,
     CBody,
     DelayIR,
-    LeaseBody,
+    KeeperBody,
     ModuleIR,
     ParameterIR,
     PayloadColumnIR,
@@ -164,9 +164,10 @@ def _worker(worker: WorkerIR, number: int, every: DelayIR, queues: dict[int, Que
             return changed, _function(worker.name, name, arguments, given)
         case CBody() as body:
             return replace(changed, body=replace(body, every=every)), None
-        case LeaseBody() as body:
+        case KeeperBody() as body:
             leased = tuple(queues[queue.number] for queue in body.queues)
-            return replace(changed, body=replace(body, queues=leased)), None
+            kept = tuple(queues[queue.number] for queue in body.histories)
+            return replace(changed, body=replace(body, queues=leased, histories=kept)), None
     raise AssertionError(worker.body)
 
 

@@ -21,7 +21,7 @@ from pgbgw.faults.payload import payload
 from pgbgw.faults.probe import ACT, EVERY, SCHEMA, Probed, probed
 from pgbgw.faults.server import Server
 from pgbgw.faults.waiting import Red, eventually
-from pgbgw.ir.model import LeaseBody, ModuleIR, QueueBody, QueueIR, SourceIR, WorkerIR
+from pgbgw.ir.model import KeeperBody, ModuleIR, QueueBody, QueueIR, SourceIR, WorkerIR
 from pgbgw.observe import Process, Subject, processes
 from pgbgw.server.cluster import Cluster
 from pgbgw.server.embedded import throwaway_cluster
@@ -304,6 +304,7 @@ class Stage(Server):
         tables = [f"{SCHEMA}.ledger", f"{SCHEMA}.scripts"]
         for queue in self.module.queues:
             tables += [queue.table, queue.later, queue.failed, *([queue.lease.running] if queue.lease else ())]
+            tables += [queue.history.done] if queue.history else []
         # scripts first, or a job that is ended hangs again; a job that hangs would let no TRUNCATE pass
         for database in self.databases:
             self.rows(f"DELETE FROM {SCHEMA}.scripts", dbname=database)
@@ -449,7 +450,7 @@ def _lines(stage: Stage, payloads: Mapping[str, str]) -> Iterator[Line]:
 def _leased(stage: Stage, payloads: Mapping[str, str]) -> Iterator[Leased]:
     """The queues with leases that no worker takes jobs from, if these end in the database that checks look at."""
     for worker in stage.module.workers:
-        if not isinstance(worker.body, LeaseBody) or stage.home(worker) != stage.database:
+        if not isinstance(worker.body, KeeperBody) or stage.home(worker) != stage.database:
             continue
         for queue in worker.body.queues:
             if not any(isinstance(w.body, QueueBody) and w.body.queue == queue for w in stage.module.workers):

@@ -21,7 +21,8 @@ __all__ = [
     "FieldIR",
     "FlagIR",
     "FunctionIR",
-    "LeaseBody",
+    "HistoryIR",
+    "KeeperBody",
     "LeaseIR",
     "ModuleIR",
     "OptionIR",
@@ -180,6 +181,15 @@ class LeaseIR:
 
 
 @dataclass(frozen=True, slots=True)
+class HistoryIR:
+    """Where jobs that are done are kept: the partitioned table, its default partition, whose index; all quoted."""
+
+    done: str
+    default: str
+    index: str
+
+
+@dataclass(frozen=True, slots=True)
 class QueueIR:
     """A queue: quoted names with schema, and the statements that move its jobs; ``relation`` and
     ``sequence_relation`` are its table and its sequence unquoted and without schema.
@@ -234,6 +244,7 @@ class QueueIR:
     operators: tuple[str, ...]
     consumers: tuple[str, ...]
     lease: LeaseIR | None
+    history: HistoryIR | None
     statements: tuple[tuple[str, SqlLines], ...]
     origin: Origin
 
@@ -329,10 +340,11 @@ class SqlBody:
 
 
 @dataclass(frozen=True, slots=True)
-class LeaseBody:
-    """Ends leases of these queues, and tells listeners of jobs."""
+class KeeperBody:
+    """Ends leases of some queues and tells listeners of jobs, and keeps the histories of some."""
 
     queues: tuple[QueueIR, ...]
+    histories: tuple[QueueIR, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -351,7 +363,7 @@ class WorkerIR:
     """One worker and all that PostgreSQL is told of it."""
 
     name: str
-    kind: Literal["queue", "interval", "dynamic", "c", "lease"]
+    kind: Literal["queue", "interval", "dynamic", "c", "keeper"]
     title: str
     symbol: str
     file: str
@@ -371,7 +383,7 @@ class WorkerIR:
     on_done: tuple[ActionIR, ...]
     on_failed: tuple[ActionIR, ...]
     on_round: tuple[ActionIR, ...]
-    body: QueueBody | SqlBody | CBody | LeaseBody
+    body: QueueBody | SqlBody | CBody | KeeperBody
     arguments: tuple[ArgumentIR, ...]
     launch: FunctionIR | None
     launch_struct: str

@@ -13,11 +13,15 @@ from pgbgw.declare.derived import (
     paused_queues,
     processes,
     queue_channel,
+    queue_default,
+    queue_done,
+    queue_done_index,
     queue_ends_index,
     queue_functions,
     queue_indexes,
     queue_keys,
     queue_later_trigger,
+    queue_partition,
     queue_running,
     queue_sequence,
     queue_suspects,
@@ -38,7 +42,7 @@ from pgbgw.declare.settings import (
     StringSetting,
 )
 from pgbgw.declare.shared import Action, Boolean, Counter, Field, Float, Handle, Integer, SharedState, Text, Timestamp
-from pgbgw.declare.workers import CWorker, DynamicWorker, IntervalWorker, LeaseWorker, QueueWorker, Worker
+from pgbgw.declare.workers import CWorker, DynamicWorker, IntervalWorker, KeeperWorker, QueueWorker, Worker
 from pgbgw.ir.model import (
     ActionIR,
     AmountIR,
@@ -47,7 +51,8 @@ from pgbgw.ir.model import (
     FieldIR,
     FlagIR,
     FunctionIR,
-    LeaseBody,
+    HistoryIR,
+    KeeperBody,
     LeaseIR,
     ModuleIR,
     OptionIR,
@@ -112,6 +117,8 @@ class _Lowering:
         self.settings: dict[int, SettingIR] = {}
         self.shared: dict[int, SharedIR] = {}
         self.queues: dict[int, QueueIR] = {}
+        leased = any(queue.lease is not None for queue in extension.queues)
+        self.claims = leased or any(isinstance(worker, QueueWorker) for worker in extension.workers)
 
     def module(self) -> ModuleIR:
         extension = self.extension
@@ -121,7 +128,9 @@ class _Lowering:
             self.shared[id(state.stats)] = self.state(state)
         for number, queue in enumerate(extension.queues):
             self.queues[id(queue)] = self.queue(queue, number)
-        workers = tuple(self.worker(worker) for worker in extension.workers)
+        workers = tuple(
+            self.worker(worker) for worker in extension.workers if self.claims or not isinstance(worker, KeeperWorker)
+        )
         static = [worker for worker in workers if worker.kind != "dynamic" and worker.connected]
         return ModuleIR(
             name=extension.name,
@@ -221,6 +230,8 @@ class _Lowering:
         sequence = self.qualified(queue_sequence(queue))
         paused = self.qualified(paused_queues(self.extension))
         lease = self.lease(queue) if queue.lease is not None else None
+        # of what nobody claims nothing is ever done
+        history = self.history(queue) if queue.history is not None and self.claims else None
         declared = tuple(PayloadColumnIR(quote_ident(c.name), c.type.sql, c.nullable) for c in queue.columns)
         columns = (*declared, *((PayloadColumnIR("unique_key", "text", True),) if queue.unique else ()))
         keys = self.qualified(queue_keys(queue)) if queue.unique else None
@@ -280,7 +291,8 @@ class _Lowering:
             operators=tuple(map(quote_ident, queue.operators)),
             consumers=tuple(map(quote_ident, queue.consumers)),
             lease=lease,
-            statements=self.statements(queue, lease, payload),
+            history=history,
+            statements=self.statements(queue, lease, history, payload),
             origin=queue.origin,
         )
 
@@ -302,8 +314,15 @@ class _Lowering:
             **functions,
         )
 
+    def history(self, queue: Queue[Any]) -> HistoryIR:
+        return HistoryIR(
+            done=self.qualified(queue_done(queue)),
+            default=self.qualified(queue_default(queue)),
+            index=quote_ident(queue_done_index(queue)),
+        )
+
     def statements(
-        self, queue: Queue[Any], lease: LeaseIR | None, payload: list[str]
+        self, queue: Queue[Any], lease: LeaseIR | None, history: HistoryIR | None, payload: list[str]
     ) -> tuple[tuple[str, SqlLines], ...]:
         """What C runs: all that claims need, and what the workers of queues need, or leases."""
         table, later, failed = (self.qualified(name) for name in queue_tables(queue))
@@ -324,22 +343,35 @@ class _Lowering:
             found["pick_suspect"] = queries.pick_suspect(table, later)
             found["claim_suspect"] = queries.claim_suspect(table, later, payload)
             found["note_suspect"] = queries.note_suspect(suspects)
+            found["void_suspects"] = queries.void_suspects(suspects)
             found["clear_suspect"] = queries.clear_suspect(suspects)
             found["clear_suspects"] = queries.clear_suspects(suspects)
         if lease is not None:
             found["lease"] = queries.lease(lease.running, payload)
-            found["acknowledge"] = queries.acknowledge(lease.running, keys)
+            found["find_leases"] = queries.find_leases(lease.running)
+            found["acknowledge"] = (
+                queries.acknowledge_and_keep(lease.running, history.done, keys, payload)
+                if history is not None
+                else queries.acknowledge(lease.running, keys)
+            )
             found["extend"] = queries.extend(lease.running)
             found["take_back"] = queries.take_back(lease.running, payload)
             found["end_leases"] = queries.end_leases(lease.running, payload)
             found["next_end"] = queries.next_end(lease.running)
+        if history is not None:
+            assert queue.history is not None
+            found["keep_done"] = queries.keep_done(history.done, payload)
+            found["list_partitions"] = queries.list_partitions(
+                self.extension.schema, queue_partition(queue), history.done, history.default, queue.history.us
+            )
+            found["forget_done"] = queries.forget_done(history.default, queue.history.us)
         return tuple((name, found[name]) for name in STATEMENTS if name in found)
 
     def worker(self, worker: Worker) -> WorkerIR:
         dynamic = isinstance(worker, DynamicWorker)
         kinds = {
             QueueWorker: "queue", IntervalWorker: "interval", DynamicWorker: "dynamic", CWorker: "c",
-            LeaseWorker: "lease",
+            KeeperWorker: "keeper",
         }  # fmt: skip
         kind: Any = kinds[type(worker)]
         connected = not isinstance(worker, CWorker) or worker.sql
@@ -375,7 +407,7 @@ class _Lowering:
             origin=worker.origin,
         )
 
-    def body(self, worker: Worker) -> QueueBody | SqlBody | CBody | LeaseBody:
+    def body(self, worker: Worker) -> QueueBody | SqlBody | CBody | KeeperBody:
         settings = {setting.name: self.settings[id(setting)] for setting in self.extension.settings}
         match worker:
             case QueueWorker():
@@ -396,9 +428,12 @@ class _Lowering:
                 arguments = tuple(argument.name for argument in worker.args)
                 run = lower_run(worker.run, settings, arguments=arguments, top_level=not worker.transaction)
                 return SqlBody(run, None)
-            case LeaseWorker():
+            case KeeperWorker():
                 leased = [queue for queue in self.extension.queues if queue.lease is not None]
-                return LeaseBody(tuple(self.queues[id(queue)] for queue in leased))
+                kept = [queue for queue in self.extension.queues if queue.history is not None and self.claims]
+                return KeeperBody(
+                    tuple(self.queues[id(queue)] for queue in leased), tuple(self.queues[id(queue)] for queue in kept)
+                )
             case CWorker():
                 return CBody(worker.source, worker.text, worker.function, self.delay(worker.every), worker.sql)
         raise AssertionError(worker)

@@ -31,18 +31,22 @@ _SYMBOLS = (
     "init_lanes", "enter_lane", "lower_marks", "lower_lane", "lower_ends", "lane_lowered", "read_times", "write_times",
     "note_claimed", "note_waiting", "note_look", "end_claims", "end_subclaims", "until_due", "take_stripe",
     "extend_stripe", "note_end", "plan_sweep", "begin_sweep", "end_sweep", "postpone_sweep", "note_locked",
-    "take_locked", "locked_until", "give_up_locked",
+    "put_back_locked", "take_locked", "locked_until", "give_up_locked",
     # after a crash
-    "has_crashed", "enter_careful", "take_care", "claim_noted", "clear_note", "clear_old_notes", "end_care", "end_turn",
+    "has_crashed", "enter_careful", "take_care", "claim_noted", "clear_old_notes", "end_care", "end_turn",
     "until_turn",
     # claims
     "make_batch", "claim", "way_reason", "add_job", "add_rows", "open_scan", "close_scan", "renew_snapshot",
     "claim_priority", "claim_locked", "sweep",
     # jobs
-    "note_jobs", "queue_last_id", "claim_suspect", "batch_limit", "execute", "is_paused", "seen_paused", "run_jobs",
+    "note_jobs", "queue_last_id", "claim_suspect", "batch_limit", "execute", "is_paused", "seen_paused",
+    "pauses_pending", "run_jobs",
     "job_array", "give_up_crashing", "next_attempt", "settle", "free_keys", "report_failures",
+    # histories
+    "keep_done", "keep_histories", "next_upkeep",
     # leases
-    "note_lease", "keep", "more_ended", "may_look", "until_news", "forget_news",
+    "note_lease", "end_leases", "report_ended", "tell_news", "forget_news", "note_round", "until_look", "until_round",
+    "guarded", "rest",
 )  # fmt: skip
 
 # The server has a dsm_attach() and a shm_mq_attach().
@@ -55,7 +59,7 @@ _TYPES = {
     "queue": "Queue", "job": "Job", "batch": "JobBatch", "handler": "JobHandler", "lane": "QueueLane",
     "way": "ClaimWay", "care": "RoundCare", "stripe": "LaneStripe", "locked": "LockedJob", "scan": "ClaimScan",
     "suspicion": "QueueSuspicion", "statement": "QueueStatement", "times": "LaneTimes", "claims": "LaneClaims",
-    "news": "QueueNews", "named": "NamedLeases",
+    "news": "QueueNews", "plan": "KeptPlan", "named": "NamedLeases",
     "obstacle": "Obstacle", "tally": "LogTally",
 }  # fmt: skip
 
@@ -77,8 +81,9 @@ _CARES = ("none", "wait", "again", "one")
 # Constants of the enum of a queue's statements, but for the last, which counts them.
 STATEMENTS = (
     "claim", "claim_due", "next_due", "put_back", "retry", "give_up", "release_keys", "is_paused",
-    "pick_suspect", "claim_suspect", "note_suspect", "clear_suspect", "clear_suspects",
-    "lease", "acknowledge", "extend", "take_back", "end_leases", "next_end",
+    "pick_suspect", "claim_suspect", "note_suspect", "void_suspects", "clear_suspect", "clear_suspects",
+    "lease", "find_leases", "acknowledge", "extend", "take_back", "end_leases", "next_end",
+    "keep_done", "list_partitions", "forget_done",
 )  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from pgbgw.sqltext import quote_literal
 __all__ = [
     "accept_copy",
     "acknowledge",
+    "acknowledge_and_keep",
     "cancel",
     "claim",
     "claim_due",
@@ -26,9 +27,13 @@ __all__ = [
     "enqueue_at",
     "enqueue_many",
     "extend",
+    "find_leases",
+    "forget_done",
     "give_up",
     "is_paused",
+    "keep_done",
     "lease",
+    "list_partitions",
     "next_due",
     "next_end",
     "note_suspect",
@@ -41,6 +46,7 @@ __all__ = [
     "retry",
     "retry_failed",
     "take_back",
+    "void_suspects",
 ]
 
 
@@ -132,13 +138,24 @@ def claim_suspect(table: str, later: str, payload: Sequence[str]) -> SqlLines:
 
 
 def note_suspect(suspects: str) -> SqlLines:
-    """Note that job $1 is about to run alone, in the life $2 of the server; returns in how many it was."""
+    """Note that job $1 is about to run in the life $2 of the server, and whether alone ($3).
+
+    Returns in how many lives it was alone, and in how many not.
+    """
+    same = "s.life OPERATOR(pg_catalog.=) $2"
     return (
-        f"INSERT INTO {suspects} AS s (id, life) VALUES ($1, $2)",
+        f"INSERT INTO {suspects} AS s (id, life, alone) VALUES ($1, $2, $3)",
         "ON CONFLICT (id) DO UPDATE SET crashes = s.crashes OPERATOR(pg_catalog.+)",
-        "CASE WHEN s.life OPERATOR(pg_catalog.=) $2 THEN 0 ELSE 1 END, life = $2",
-        "RETURNING crashes",
+        f"CASE WHEN {same} OR NOT s.alone THEN 0 ELSE 1 END,",
+        f"voided = s.voided OPERATOR(pg_catalog.+) CASE WHEN {same} OR s.alone THEN 0 ELSE 1 END,",
+        "life = $2, alone = $3",
+        "RETURNING crashes, voided",
     )
+
+
+def void_suspects(suspects: str) -> SqlLines:
+    """Whatever is noted in the life $1 of the server is no longer alone."""
+    return (f"UPDATE {suspects} AS s SET alone = false WHERE s.life OPERATOR(pg_catalog.=) $1 AND s.alone",)
 
 
 def clear_suspect(suspects: str) -> SqlLines:
@@ -172,21 +189,96 @@ def lease(running: str, payload: Sequence[str]) -> SqlLines:
 
 
 def acknowledge(running: str, keys: str | None) -> SqlLines:
-    """Forget the leases with ids $1 and tokens $2; returns the ids of those that were held, and the keys."""
+    """Forget the leases with ids $1 and tokens $2; returns the places of those that were held, and the keys."""
     return (
         f"DELETE FROM {running} AS r USING {_NAMED_LEASES}",
         f"WHERE {_SAME_LEASE}",
-        "RETURNING r.id, r.unique_key" if keys else "RETURNING r.id",
+        "RETURNING g.number, r.unique_key" if keys else "RETURNING g.number",
     )
+
+
+def acknowledge_and_keep(running: str, done: str, keys: str | None, payload: Sequence[str]) -> SqlLines:
+    """The same where jobs that are done are kept."""
+    columns = ("id", *payload, "priority", "attempt", "created_at")
+    return (
+        f"WITH gone AS (DELETE FROM {running} AS r USING {_NAMED_LEASES}",
+        f"WHERE {_SAME_LEASE} RETURNING {_of('r', columns)}, g.number),",
+        f"kept AS (INSERT INTO {done} ({', '.join(('id', *payload, 'priority', 'attempts', 'created_at'))})",
+        f"SELECT {_of('gone', columns)} FROM gone)",
+        f"SELECT gone.number{', gone.unique_key' if keys else ''} FROM gone",
+    )
+
+
+def keep_done(done: str, payload: Sequence[str]) -> SqlLines:
+    """Keep the jobs that C hands over as a relation named finished, with the claimed columns in order."""
+    last = len(payload) + 3
+    values = ", ".join(f"f.c{number}" for number in range(1, last))
+    return (
+        f"INSERT INTO {done} (id, {', '.join(payload)}, priority, attempts, created_at)",
+        f"SELECT {values}, GREATEST(f.c{last}, 0) OPERATOR(pg_catalog.+) 1, f.c{last + 1} FROM finished AS f",
+    )
+
+
+def list_partitions(schema: str, prefix: str, done: str, default: str, us: int) -> SqlLines:
+    """Statements that make the partitions of today and of the next two days, and drop those whose time is over.
+
+    Days are of UTC. A day of which jobs lie in the default partition gets none: they would have to be moved.
+    """
+    named = quote_literal(prefix)
+    relname = "c.relname::pg_catalog.text"
+    last_day = f"pg_catalog.to_date(pg_catalog.right({relname}, 8), 'YYYYMMDD')"
+    return (
+        "WITH days AS (SELECT n.day AT TIME ZONE 'UTC' AS first,",
+        "(n.day OPERATOR(pg_catalog.+) '1 day'::pg_catalog.interval) AT TIME ZONE 'UTC' AS last,",
+        f"{named} OPERATOR(pg_catalog.||) pg_catalog.to_char(n.day, 'YYYYMMDD') AS name",
+        "FROM (SELECT pg_catalog.date_trunc('day', pg_catalog.now() AT TIME ZONE 'UTC')",
+        "OPERATOR(pg_catalog.+) pg_catalog.make_interval(days => g)",
+        "FROM pg_catalog.generate_series(0, 2) AS g) AS n(day))",
+        "SELECT pg_catalog.format('CREATE TABLE %1$I.%2$I PARTITION OF %3$s FOR VALUES FROM (%4$L) TO (%5$L)",
+        "USING heap; CREATE INDEX %6$I ON %1$I.%2$I (id)',",
+        f"{quote_literal(schema)}, d.name, {quote_literal(done)}, d.first, d.last,",
+        "d.name OPERATOR(pg_catalog.||) '_id_idx')",
+        "FROM days AS d",
+        f"WHERE pg_catalog.to_regclass(pg_catalog.format('%I.%I', {quote_literal(schema)}, d.name)) IS NULL",
+        f"AND NOT EXISTS (SELECT FROM {default} AS r WHERE r.done_at OPERATOR(pg_catalog.>=) d.first",
+        "AND r.done_at OPERATOR(pg_catalog.<) d.last)",
+        "UNION ALL",
+        "SELECT pg_catalog.format('DROP TABLE %s', c.oid::pg_catalog.regclass)",
+        "FROM pg_catalog.pg_inherits AS i",
+        "JOIN pg_catalog.pg_class AS c ON c.oid OPERATOR(pg_catalog.=) i.inhrelid",
+        f"WHERE i.inhparent OPERATOR(pg_catalog.=) {quote_literal(done)}::pg_catalog.regclass",
+        f"AND pg_catalog.length({relname}) OPERATOR(pg_catalog.=) {len(prefix) + 8}",
+        f"AND pg_catalog.left({relname}, {len(prefix)}) OPERATOR(pg_catalog.=) {named}",
+        f"AND pg_catalog.right({relname}, 8) OPERATOR(pg_catalog.~) '^[0-9]+$'",
+        f"AND ({last_day} OPERATOR(pg_catalog.+) 1)::pg_catalog.timestamp AT TIME ZONE 'UTC'",
+        f"OPERATOR(pg_catalog.<=) (pg_catalog.now() OPERATOR(pg_catalog.-) {_interval(us)})",
+    )
+
+
+def forget_done(default: str, us: int) -> SqlLines:
+    """Remove what has been in the default partition for long enough."""
+    return (
+        f"DELETE FROM {default} AS r WHERE r.done_at OPERATOR(pg_catalog.<=)",
+        f"(pg_catalog.now() OPERATOR(pg_catalog.-) {_interval(us)})",
+    )
+
+
+def _interval(us: int) -> str:
+    return f"'{us // 1_000_000} s'::pg_catalog.interval"
 
 
 def extend(running: str) -> SqlLines:
-    """Have the leases with ids $1 and tokens $2 end at $3; returns the ids of those that are held."""
+    """Have the leases with ids $1 and tokens $2 end at $3; returns the places of those that are held."""
     return (
         f"UPDATE {running} AS r SET lease_end = $3 FROM {_NAMED_LEASES}",
         f"WHERE {_SAME_LEASE}",
-        "RETURNING r.id",
+        "RETURNING g.number",
     )
+
+
+def find_leases(running: str) -> SqlLines:
+    """Which of the ids $1 leased jobs have."""
+    return (f"SELECT r.id FROM {running} AS r WHERE r.id OPERATOR(pg_catalog.=) ANY ($1)",)
 
 
 def take_back(running: str, payload: Sequence[str]) -> SqlLines:
@@ -194,7 +286,7 @@ def take_back(running: str, payload: Sequence[str]) -> SqlLines:
     return (
         f"DELETE FROM {running} AS r USING {_NAMED_LEASES}",
         f"WHERE {_SAME_LEASE}",
-        f"RETURNING {_unclaimed('r', payload)}, g.number",
+        f"RETURNING g.number, {_unclaimed('r', payload)}",
     )
 
 
@@ -206,7 +298,7 @@ def end_leases(running: str, payload: Sequence[str]) -> SqlLines:
         f"SELECT e.ctid FROM {running} AS e WHERE e.lease_end OPERATOR(pg_catalog.>=) $1",
         "AND e.lease_end OPERATOR(pg_catalog.<=) pg_catalog.now()",
         "ORDER BY e.lease_end LIMIT $2 FOR UPDATE SKIP LOCKED))",
-        f"RETURNING {_unclaimed('r', payload)}, r.who",
+        f"RETURNING r.who, {_unclaimed('r', payload)}",
     )
 
 

@@ -324,11 +324,11 @@ _LEASES = (
     ),
     Mutant(
         "listeners_not_told", (), "Whoever listens is told of no job.",
-        "keep.c.in", "\tAsync_Notify(queue->channel, NULL);\n", "", ("lease.*",), declaration="kinds",
+        "keep.c.in", "\t\t\tAsync_Notify(queues[i]->channel, NULL);\n", "\t\t\tcontinue;\n", ("lease.*",), declaration="kinds",
     ),
     Mutant(
         "pause_not_looked_at", (), "A worker does not look whether its queue is paused.",
-        "queue.c.in", "\t\tpaused[queue->number] = SPI_processed > 0;\n", "", ("shutdown.pause_queue",),
+        "queue.c.in", "\tnow = SPI_processed > 0;\n", "\tnow = false;\n", ("shutdown.pause_queue",),
     ),
 )  # fmt: skip
 

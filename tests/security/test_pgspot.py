@@ -63,8 +63,8 @@ def test_scripts(case: str, spot: Spot) -> None:
 
 def statements(queue: QueueIR) -> str:
     """What a worker runs by itself, one statement after the other."""
-    # C hands the jobs of a claim over as a relation of this name
-    texts = {name: "\n".join(lines) for name, lines in queue.statements if name != "lease"}
+    # to these C hands jobs over as relations without a schema
+    texts = {name: "\n".join(lines) for name, lines in queue.statements if name not in ("lease", "keep_done")}
     return ";\n".join(texts.values())
 
 

@@ -38,6 +38,7 @@ def server(running: Server) -> Iterator[Server]:
     for queue in ("mail", "mixed", "own"):
         running.rows(f"DELETE FROM lend.{queue}; DELETE FROM lend.{queue}_later; DELETE FROM lend.{queue}_failed")
     running.rows("DELETE FROM lend.mail_running; DELETE FROM lend.mixed_running")
+    running.rows("DELETE FROM lend.mail_done; DELETE FROM lend.own_done")
 
 
 def put(server: Server, count: int = 1, queue: str = "mail") -> list[int]:
@@ -67,7 +68,7 @@ def crash(server: Server) -> None:
 
 def ways(server: Server) -> tuple[str, int, int]:
     """How claims of sessions go, and how often they went each way."""
-    return server.rows("SELECT claims, direct_claims, portable_claims FROM lend.workers() WHERE worker = 'leases'")[0]
+    return server.rows("SELECT claims, direct_claims, portable_claims FROM lend.workers() WHERE worker = 'keeper'")[0]
 
 
 def status(server: Server, queue: str = "mail") -> Counter[str]:
@@ -88,7 +89,7 @@ def test_a_claimed_job_is_leased_until_it_is_acknowledged(server: Server) -> Non
         (ids[1], 1, rows[0][7]),
     ]
     assert call(server, "acknowledge", {row[0]: row[6] for row in rows}) == []
-    assert status(server) == {"ready": 1}
+    assert status(server) == {"ready": 1, "done": 2}
     claims, direct, portable = ways(server)
     assert (claims, direct > 0, portable) == ("direct", True, 0)
 
@@ -288,6 +289,8 @@ def test_a_leased_job_can_be_cancelled(server: Server) -> None:
         ("SELECT lend.mail_acknowledge(NULL, '{1}')", "22004"),
         ("SELECT lend.mail_fail('{1}', '{1}', '{a,b}')", "2202E"),
         ("SELECT lend.mail_extend('{1}', '{1}', '0')", "22023"),
+        ("BEGIN ISOLATION LEVEL SERIALIZABLE; SELECT lend.mail_acknowledge('{1}', '{1}')", "0A000"),
+        ("BEGIN; SELECT lend.mail_pause(); PREPARE TRANSACTION 'p'", "0A000"),
         ("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT lend.mail_claim()", "0A000"),
         ("BEGIN READ ONLY; SELECT lend.mail_claim()", "25006"),
     ],
@@ -405,10 +408,10 @@ def test_sessions_and_a_worker_take_each_job_once(server: Server) -> None:
     assert ways(server)[2] == 0
 
 
-def test_the_lease_worker_that_is_ended_goes_on(server: Server) -> None:
+def test_the_keeper_that_is_ended_goes_on(server: Server) -> None:
     put(server, 2)
     claim(server, lease="500 milliseconds")
-    pid = server.value("SELECT pid FROM lend.workers() WHERE worker = 'leases'")
+    pid = server.value("SELECT pid FROM lend.workers() WHERE worker = 'keeper'")
     server.rows("SELECT pg_terminate_backend(%s, 5000)", [pid])
     eventually(lambda: status(server)["later"] == 2, 20, "the end of the leases")
 
@@ -475,12 +478,199 @@ def test_a_paused_queue_gives_out_no_job_until_it_is_resumed(server: Server) -> 
 
 
 def test_a_pause_that_is_rolled_back_was_none(server: Server) -> None:
-    with server.connect() as connection, connection.transaction(force_rollback=True):
-        connection.execute("SELECT lend.mail_pause()")
+    with server.connect() as connection:
+        with connection.transaction(force_rollback=True):
+            connection.execute("SELECT lend.mail_pause()")
+            put(server)
+            assert connection.execute("SELECT lend.mail_claim()").fetchall() == []
+            assert len(claim(server)) == 1
         put(server)
-        assert len(claim(server)) == 1
+        assert len(connection.execute("SELECT lend.mail_claim()").fetchall()) == 1
+
+
+def test_a_resumption_that_is_rolled_back_was_none(server: Server) -> None:
+    put(server, 2)
+    server.rows("SELECT lend.mail_pause()")
+    with server.connect() as connection:
+        with connection.transaction(force_rollback=True):
+            connection.execute("SELECT lend.mail_resume()")
+            assert len(connection.execute("SELECT lend.mail_claim()").fetchall()) == 1
+        assert connection.execute("SELECT lend.mail_claim()").fetchall() == []
+        with connection.transaction():
+            with connection.transaction(force_rollback=True):
+                connection.execute("SELECT lend.mail_resume()")
+            assert connection.execute("SELECT lend.mail_claim()").fetchall() == []
+
+
+@pytest.mark.parametrize("resume", ["lend.mail_resume", "lend.resume"])
+def test_listeners_are_told_when_jobs_are_given_out_again(server: Server, resume: str) -> None:
+    server.rows(f"SELECT {resume.replace('resume', 'pause' if 'mail' in resume else 'request_shutdown')}()")
+    with server.connect() as listener:
+        listener.execute("LISTEN lend_mail")
+        put(server)
+        list(listener.notifies(timeout=0.3))
+        server.rows(f"SELECT {resume}()")
+        assert list(listener.notifies(timeout=10, stop_after=1))
+
+
+def test_listeners_are_told_when_jobs_are_free_that_were_locked(server: Server) -> None:
+    (job,) = put(server)
+    with server.connect() as listener:
+        with server.connect() as holder, holder.transaction():
+            holder.execute("SELECT FROM lend.mail FOR UPDATE")
+            assert claim(server) == {}
+            listener.execute("LISTEN lend_mail")
+            list(listener.notifies(timeout=0.3))
+        assert list(listener.notifies(timeout=10, stop_after=1))
+        assert eventually(lambda: claim(server), what="the job") == {
+            job: server.value("SELECT token FROM lend.mail_running")
+        }
+
+
+def test_listeners_are_told_of_a_claim_by_a_statement_that_is_undone(server: Server) -> None:
+    server.rows("ALTER TABLE lend.mail ENABLE ROW LEVEL SECURITY")
+    try:
+        put(server)
+        with server.connect() as listener, server.connect() as other:
+            with other.transaction(force_rollback=True):
+                assert len(other.execute("SELECT lend.mail_claim()").fetchall()) == 1
+                listener.execute("LISTEN lend_mail")
+                list(listener.notifies(timeout=0.3))
+            assert list(listener.notifies(timeout=10, stop_after=1))
+    finally:
+        server.rows("ALTER TABLE lend.mail DISABLE ROW LEVEL SECURITY")
+
+
+def test_a_fault_of_one_queue_is_none_of_another(server: Server) -> None:
+    server.rows("ALTER TABLE lend.mail_later ADD CONSTRAINT bad CHECK (false) NOT VALID")
+    try:
+        since = server.mark()
+        put(server, 2)
+        put(server, 2, "mixed")
+        server.rows("SELECT lend.mixed_pause()")
+        claim(server, lease="10 milliseconds")
+        server.told('WARNING:  could not end leases of queue "mail": new row for relation "mail_later" violates', since)
+        server.rows("SELECT lend.mixed_resume()")
+        with server.connect() as listener:
+            listener.execute("LISTEN lend_mixed")
+            server.rows("SELECT * FROM lend.mixed_enqueue_at(now() + interval '50 milliseconds', 'x', NULL)")
+            assert list(listener.notifies(timeout=10, stop_after=1))
+        assert status(server) == {"running": 2}
+    finally:
+        server.rows("ALTER TABLE lend.mail_later DROP CONSTRAINT bad")
+    eventually(lambda: status(server)["later"] == 2, 20, "the end of the leases")
+
+
+def test_a_claim_that_is_selected_returns_its_rows(server: Server) -> None:
+    """As a column and not as a table, the rows are read another way."""
+    ids = put(server, 300)
+    with server.connect() as connection:
+        connection.execute("SET work_mem = '64kB'")
+        rows = connection.execute("SELECT (lend.mail_claim(300)).id").fetchall()
+    assert [row[0] for row in rows] == ids
+    ids = put(server, 3)
+    assert len(server.rows("SELECT lend.mail_claim(2)")) == 2
+    with server.connect() as connection:
+        cursor = connection.execute("DECLARE c CURSOR WITH HOLD FOR SELECT id FROM lend.mail_claim(10)")
+        assert connection.execute("FETCH ALL FROM c").fetchall() == [(ids[2],)]
+        assert cursor.statusmessage
+
+
+def test_tables_that_were_altered_differently_are_refused(server: Server) -> None:
     put(server)
-    assert len(claim(server)) == 1
+    server.rows("ALTER EXTENSION lend DROP VIEW lend.mail_jobs; DROP VIEW lend.mail_jobs")
+    try:
+        server.rows("ALTER TABLE lend.mail_running ALTER note TYPE bigint USING 0")
+        with pytest.raises(psycopg.errors.DatatypeMismatch, match='"mail_running" are not those of "mail"'):
+            claim(server)
+        server.rows("ALTER TABLE lend.mail_running ALTER note TYPE text")
+        assert len(claim(server)) == 1
+    finally:
+        server.rows("DROP EXTENSION lend; CREATE EXTENSION lend")
+
+
+def test_a_session_outlives_a_change_of_the_payload(server: Server) -> None:
+    """Its plans were made for values of another type."""
+    server.rows("ALTER EXTENSION lend DROP VIEW lend.mail_jobs; DROP VIEW lend.mail_jobs")
+    with server.connect() as connection:
+        for kind, note in (("text", "'a'"), ("bigint", "7"), ("text", "'b'")):
+            server.rows("SELECT lend.mail_pause()")
+            for table in ("mail", "mail_later", "mail_failed", "mail_running", "mail_done"):
+                server.rows(f"ALTER TABLE lend.{table} ALTER note TYPE {kind} USING {note}")
+            server.rows("SELECT lend.mail_resume()")
+            server.rows(f"INSERT INTO lend.mail (note) VALUES ({note})")
+            connection.execute("SELECT lend.mail_fail(ARRAY[id], ARRAY[token], ARRAY['no']) FROM lend.mail_claim()")
+            assert server.rows("SELECT note::text FROM lend.mail_later") == [(note.strip("'"),)]
+            server.rows("DELETE FROM lend.mail_later")
+    server.rows("DROP EXTENSION lend; CREATE EXTENSION lend")
+
+
+def test_tokens_grow_over_a_crash_though_commits_do_not_wait(server: Server) -> None:
+    (job,) = put(server)
+    with server.connect() as connection:
+        connection.execute("SET synchronous_commit = off")
+        held = dict(connection.execute("SELECT id, token FROM lend.mail_claim(1, '1 second')").fetchall())
+    crash(server)
+    again = eventually(lambda: claim(server), what="the next attempt")
+    assert again[job] > held[job]
+    assert server.value("SELECT attempt FROM lend.mail_running") == 2
+    assert call(server, "acknowledge", held) == [job]
+
+
+def test_an_id_that_is_leased_already_is_replaced(server: Server) -> None:
+    """Somebody has chosen it, or the sequence was set back; nobody behind that job has to wait."""
+    (job,) = put(server)
+    assert list(claim(server)) == [job]
+    server.rows(
+        "INSERT INTO lend.mail (id, note, priority) OVERRIDING SYSTEM VALUE"
+        " VALUES (%s, 'same', 0), (%s, 'one', 1), (%s, 'other', 2)",
+        [job, job + 100, job + 100],
+    )
+    rows = server.rows("SELECT id, note FROM lend.mail_claim(10)")
+    assert [row[1] for row in rows] == ["same", "one", "other"]
+    ids = [row[0] for row in rows]
+    assert len({job, *ids}) == 4
+    assert server.value("SELECT count(*) FROM lend.mail_running") == 4
+
+
+def test_a_lease_that_nobody_told_of_ends(server: Server) -> None:
+    """It was brought behind what the keeper has looked at; another process looks at everything."""
+    put(server)
+    claim(server)
+    server.rows("UPDATE lend.mail_running SET lease_end = now() - interval '1 hour'")
+    renew_keeper(server)
+    eventually(lambda: status(server)["later"] == 1, what="the end of the lease")
+
+
+def test_the_extension_can_be_dropped_while_sessions_claim(server: Server) -> None:
+    stop = threading.Event()
+    seen = []
+
+    def consume() -> None:
+        while not stop.is_set():
+            try:
+                with server.connect() as connection:
+                    while not stop.is_set():
+                        connection.execute("INSERT INTO lend.mail (note) VALUES ('x')")
+                        connection.execute(
+                            "SELECT lend.mail_release(array_agg(id), array_agg(token)) FROM lend.mail_claim(3)"
+                        )
+            except psycopg.errors.DeadlockDetected as error:
+                seen.append(error)
+            except psycopg.Error:
+                pass
+
+    with ThreadPoolExecutor(4) as pool:
+        consumers = [pool.submit(consume) for _ in range(4)]
+        try:
+            for _ in range(5):
+                eventually(lambda: server.value("SELECT count(*) FROM lend.mail_jobs") > 5, what="jobs")
+                server.rows("DROP EXTENSION lend; CREATE EXTENSION lend")
+        finally:
+            stop.set()
+        for consumer in consumers:
+            consumer.result()
+    assert seen == []
 
 
 def state(server: Server, worker: str) -> str:
@@ -526,3 +716,92 @@ def test_many_jobs_are_put_in_by_one_call(server: Server) -> None:
     with pytest.raises(psycopg.errors.NotNullViolation):
         server.rows("SELECT * FROM lend.mail_enqueue_many('[{\"extra\": null}]')")
     assert server.rows('SELECT * FROM lend.own_enqueue_many(\'[{"note": "z"}]\')')
+
+
+def partitions(server: Server, table: str = "own_done") -> list[str]:
+    """The partitions of a table, by name."""
+    query = "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = %s::regclass ORDER BY 1"
+    return [row[0] for row in server.rows(query, [f"lend.{table}"])]
+
+
+def renew_keeper(server: Server) -> None:
+    """Have another process for the worker, which looks at everything as it begins."""
+    pid = server.value("SELECT pid FROM lend.workers() WHERE worker = 'keeper'")
+    server.rows("SELECT pg_terminate_backend(%s, 5000)", [pid])
+    other = "SELECT pid FROM lend.workers() WHERE worker = 'keeper' AND pid <> %s AND state = 'idle'"
+    eventually(lambda: server.rows(other, [pid]), 20, "another process")
+
+
+def test_jobs_that_are_done_are_kept(server: Server) -> None:
+    """Those of a worker, which takes a batch of them, and those of sessions; failed ones are not among them."""
+    ids = put(server, 40, "own")
+    server.rows("INSERT INTO lend.own (note, attempt) VALUES ('again', 1)")
+    eventually(lambda: server.value("SELECT count(*) FROM noted WHERE by = 'alone'") == 41, what="jobs that are done")
+    rows = server.rows("SELECT id, note, attempts, done_at >= created_at FROM lend.own_done ORDER BY id")
+    assert rows[:-1] == [(job, f"n{n}", 1, True) for n, job in enumerate(ids, 1)]
+    assert rows[-1][1:] == ("again", 2, True)
+    assert status(server, "own") == {"done": 41}
+    one, two, three = put(server, 3)
+    held = claim(server)
+    call(server, "fail", {one: held[one]}, ["no"], None, None, False)
+    assert call(server, "acknowledge", {two: held[two], three: held[three] + 1}) == [three]
+    assert server.rows("SELECT id, note, extra, priority, attempts FROM lend.mail_done") == [(two, "n2", None, 5, 1)]
+    assert status(server) == {"failed": 1, "running": 1, "done": 1}
+
+
+def test_a_failed_job_is_kept_once_it_is_done(server: Server) -> None:
+    """Its batch is undone, and its neighbours are done one by one."""
+    server.rows("ALTER TABLE noted ADD CONSTRAINT bad CHECK (job % 7 <> 0)")
+    try:
+        ids = put(server, 30, "own")
+        good = [job for job in ids if job % 7]
+        eventually(lambda: status(server, "own")["failed"] == len(ids) - len(good), what="jobs that are given up")
+        assert [row[0] for row in server.rows("SELECT id FROM lend.own_done ORDER BY id")] == good
+    finally:
+        server.rows("ALTER TABLE noted DROP CONSTRAINT bad")
+
+
+def test_partitions_of_a_history_come_and_go(server: Server) -> None:
+    renew_keeper(server)
+    made = partitions(server)
+    today = server.value("SELECT to_char(now() AT TIME ZONE 'UTC', 'YYYYMMDD')")
+    assert "lend.own_done_default" in made
+    assert f"lend.own_done_{today}" in made
+    assert len(made) == 4
+    server.rows(
+        "CREATE TABLE lend.own_done_20240101 PARTITION OF lend.own_done"
+        " FOR VALUES FROM ('2024-01-01') TO ('2024-01-02');"
+        "CREATE TABLE lend.own_done_other PARTITION OF lend.own_done"
+        " FOR VALUES FROM ('2024-02-01') TO ('2024-02-02');"
+        "INSERT INTO lend.own_done (id, note, priority, attempts, created_at, done_at) VALUES"
+        " (1, 'old', 5, 1, now(), '2024-01-01 12:00'), (2, 'other', 5, 1, now(), '2024-02-01 12:00'),"
+        " (3, 'rest', 5, 1, now(), '2023-01-01'), (4, 'new', 5, 1, now(), now())"
+    )
+    renew_keeper(server)
+    assert partitions(server) == sorted([*made, "lend.own_done_other"])
+    assert [row[0] for row in server.rows("SELECT note FROM lend.own_done ORDER BY id")] == ["other", "new"]
+    server.rows("DROP TABLE lend.own_done_other")
+
+
+def test_partitions_that_are_in_use_are_changed_later(server: Server) -> None:
+    """The worker goes on with all else, tells of it once in a while, and jobs are kept in the default partition."""
+    renew_keeper(server)
+    today = server.value("SELECT 'lend.own_done_' || to_char(now() AT TIME ZONE 'UTC', 'YYYYMMDD')")
+    server.rows(f"DROP TABLE {today}")
+    since = server.mark()
+    with server.connect() as connection, connection.transaction():
+        connection.execute("SELECT count(*) FROM lend.own_done")
+        renew_keeper(server)
+        server.told('WARNING:  could not change the partitions of the history of queue "own"', since)
+        (job,) = put(server)
+        held = claim(server, lease="10 milliseconds")
+        eventually(lambda: status(server)["later"] == 1, what="the end of a lease")
+    put(server, queue="own")
+    eventually(lambda: server.value("SELECT count(*) FROM lend.own_done_default") == 1, what="a job that is kept")
+    assert held.keys() == {job}
+    renew_keeper(server)
+    # a day of which jobs lie in the default partition gets no other
+    assert today not in partitions(server)
+    server.rows("DELETE FROM lend.own_done")
+    renew_keeper(server)
+    assert today in partitions(server)

@@ -11,6 +11,7 @@ import pytest
 
 from pgbgw.build.pgconfig import Pg
 from pgbgw.faults.waiting import eventually
+from tests.mutants.mutant import Mutant, mutated
 from tests.server.running import Server, module_of, serving
 
 FOLDER = Path(__file__).parent / "declarations"
@@ -34,6 +35,12 @@ def server(pg: Pg) -> Iterator[Server]:
     with serving(pg, module_of(FOLDER / "poison.py"), settings={"restart_after_crash": "on"}) as running:
         running.rows(SETUP)
         yield running
+
+
+# So soon others go on beside a job that was noted; it is five seconds otherwise.
+SHORT_TURNS = Mutant(
+    "short_turns", (), "Turns are short.", "careful.c.in", "#define TURN_TIME\t\t5000", "#define TURN_TIME\t\t200", (),
+)  # fmt: skip
 
 
 def settled(server: Server, query: str, expected: object, within: float = 60.0) -> None:
@@ -134,9 +141,31 @@ def test_errors_of_the_worker_are_no_crashes(server: Server) -> None:
     assert server.value("SELECT count(*) FROM poison.jobs_jobs") == 0
 
 
+def test_a_job_that_takes_long_is_not_blamed_for_another(pg: Pg) -> None:
+    """It does not keep the other queue waiting, so both run when the server crashes; the deadly one is found."""
+    with (
+        mutated(SHORT_TURNS),
+        serving(pg, module_of(FOLDER / "poison.py"), settings={"restart_after_crash": "on"}) as server,
+    ):
+        server.rows(SETUP)
+        server.rows(
+            "CREATE OR REPLACE FUNCTION public.handle(id bigint, deadly boolean) RETURNS void LANGUAGE plpgsql AS $$"
+            "BEGIN PERFORM pg_sleep(CASE WHEN deadly THEN 0.3 ELSE 1.5 END);"
+            " IF handle.deadly THEN PERFORM public.dereference(); END IF;"
+            " INSERT INTO public.handled (job) VALUES (handle.id); END$$"
+        )
+        let_go(
+            server, "INSERT INTO poison.jobs (deadly) VALUES (false); INSERT INTO poison.others (deadly) VALUES (true)"
+        )
+        settled(server, "SELECT count(*) FROM poison.others_failed", 1, 90)
+        settled(server, "SELECT count(*) FROM handled", 1)
+        assert server.value("SELECT count(*) FROM poison.jobs_failed") == 0
+        assert server.log("was terminated by signal 11")
+
+
 def test_what_was_noted_before_a_stop_in_order(server: Server) -> None:
     """It is forgotten: the next crash blames nobody for it."""
-    server.rows("INSERT INTO poison.jobs_suspects (id, crashes, life) VALUES (1, 2, now())")
+    server.rows("INSERT INTO poison.jobs_suspects (id, crashes, life, alone) VALUES (1, 2, now(), true)")
     server.cluster.restart()
     settled(server, "SELECT count(*) FROM poison.jobs_suspects", 0)
 

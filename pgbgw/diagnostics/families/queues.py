@@ -216,4 +216,24 @@ ROWS = (
         orders = shop.queue("orders", Order, lease=seconds(60), consumers="app")
         """,
     ),
+    error(
+        "BGW512",
+        "history of a queue can't be used",
+        """
+        Jobs that are done are kept for that long, in a table with a partition a day: an hour at least, and up to ten
+        years. A partition is dropped when all of it is older.
+        """,
+        wrong="""
+        class Order(Payload):
+            number: int
+
+        orders = shop.queue("orders", Order, history=7)
+        """,
+        right="""
+        class Order(Payload):
+            number: int
+
+        orders = shop.queue("orders", Order, history=days(7))
+        """,
+    ),
 )

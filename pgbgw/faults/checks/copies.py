@@ -12,6 +12,7 @@ from pathlib import Path
 import psycopg
 
 from pgbgw.faults.check import check
+from pgbgw.faults.leased import acknowledge, claim, lease_of, put
 from pgbgw.faults.stage import Line, Stage, require
 from pgbgw.faults.waiting import eventually
 from pgbgw.sqltext import quote_ident
@@ -100,6 +101,37 @@ def restored(stage: Stage) -> str:
         seen = stage.audit(line, [*jobs, *new], {jobs[-2]: "P0001"})
         require(stage.value(f"SELECT count(*) FROM {stage.module.copies}") == 1, "the copy was not accepted")
     return f"paused until resumed; then {seen}"
+
+
+@check(
+    "copy.restored_leases",
+    "the database is dumped and restored while a session holds leases, and a job is done",
+    "The copy has the same leases and history, and gives out no job until resume() is called in it.",
+    needs=("lease",),
+)
+def restored_leases(stage: Stage) -> str:
+    """What was leased where it was dumped may be under way there."""
+    leased = stage.leased[0]
+    put(stage, leased, 3)
+    with stage.connect() as connection:
+        held = claim(connection, leased)
+    done, *others = held
+    require(acknowledge(stage, leased, {done: held[done]}) == [], "a lease was lost")
+    waiting = put(stage, leased, 2)
+    history = leased.queue.history
+    with _swapped(stage):
+        found = stage.rows(f"SELECT id, token FROM {lease_of(leased).running} ORDER BY id")
+        require(found == [(job, held[job]) for job in others], f"leased in the copy: {found}")
+        if history is not None:
+            kept = stage.rows(f"SELECT id FROM {history.done}")
+            require(kept == [(done,)], f"done in the copy: {kept}")
+        with stage.connect() as connection:
+            require(claim(connection, leased) == {}, "the copy gave out jobs")
+            stage.rows(f"SELECT {stage.module.resume.name}()")
+            again = claim(connection, leased)
+        require(sorted(again) == waiting, f"claimed after resume: {sorted(again)}")
+        require(min(again.values()) > max(held.values()), "tokens began anew")
+    return "the same leases; no job given out until resumed, and larger tokens then"
 
 
 def _move(stage: Stage, line: Line, job: int, table: str, columns: Sequence[str], values: Sequence[str]) -> None:

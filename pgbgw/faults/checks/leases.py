@@ -3,50 +3,20 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
 
 import psycopg
 import psycopg.sql
 
 from pgbgw.faults.check import check
+from pgbgw.faults.leased import Held, acknowledge, claim, lease_of, put
 from pgbgw.faults.stage import Leased, Stage, require
 from pgbgw.faults.waiting import eventually
-from pgbgw.ir.model import LeaseIR
 
 __all__: list[str] = []
 
 # How long a lease lasts that is left to end, and how soon after that its job is to be back, s.
 _LEASE = "300 milliseconds"
 _BACK = 5.0
-
-Held = dict[int, int]
-"""Jobs that are leased: their ids and tokens."""
-
-
-def _lease(leased: Leased) -> LeaseIR:
-    assert leased.queue.lease is not None
-    return leased.queue.lease
-
-
-def _put(stage: Stage, leased: Leased, count: int) -> list[int]:
-    columns = ", ".join(column.name for column in leased.queue.columns)
-    statement = (
-        f"INSERT INTO {leased.queue.table} ({columns}) SELECT {', '.join(leased.payload)}"
-        f" FROM generate_series(1::bigint, {count}) AS g RETURNING id"
-    )
-    return sorted(row[0] for row in stage.rows(statement))
-
-
-def _claim(connection: psycopg.Connection[Any], leased: Leased, lease: str = "1 hour") -> Held:
-    statement = f"SELECT id, token FROM {_lease(leased).claim.name}(1000, '{lease}')"
-    return dict(connection.execute(statement.encode()).fetchall())
-
-
-def _acknowledge(stage: Stage, leased: Leased, held: Held) -> list[int]:
-    """The ids that are refused."""
-    statement = f"SELECT {_lease(leased).acknowledge.name}(%s::bigint[], %s::bigint[])"
-    refused: list[int] = stage.value(statement, [list(held), list(held.values())])
-    return refused
 
 
 def _taken_again(stage: Stage, leased: Leased, jobs: list[int]) -> Held:
@@ -55,7 +25,7 @@ def _taken_again(stage: Stage, leased: Leased, jobs: list[int]) -> Held:
 
     def all_of_them() -> bool:
         with stage.connect() as connection:
-            held.update(_claim(connection, leased))
+            held.update(claim(connection, leased))
         return held.keys() >= set(jobs)
 
     eventually(all_of_them, _BACK, "jobs that can be claimed again")
@@ -63,7 +33,7 @@ def _taken_again(stage: Stage, leased: Leased, jobs: list[int]) -> Held:
 
 
 def _attempts(stage: Stage, leased: Leased) -> set[int]:
-    return {row[0] for row in stage.rows(f"SELECT attempt FROM {_lease(leased).running}")}
+    return {row[0] for row in stage.rows(f"SELECT attempt FROM {lease_of(leased).running}")}
 
 
 @check(
@@ -76,18 +46,18 @@ def _attempts(stage: Stage, leased: Leased) -> set[int]:
 def session_ends(stage: Stage) -> str:
     """The attempt was counted when it was claimed, so no process has to live for that."""
     for leased in stage.leased:
-        jobs = _put(stage, leased, 5)
+        jobs = put(stage, leased, 5)
         with stage.connect() as connection:
-            held = _claim(connection, leased, _LEASE)
+            held = claim(connection, leased, _LEASE)
         require(sorted(held) == jobs, f"claimed: {sorted(held)}")
         if not leased.queue.retries:
             eventually(partial(_given_up, stage, leased, jobs), _BACK, "jobs that are given up")
-            require(_acknowledge(stage, leased, held) == list(held), "a late acknowledgement was accepted")
+            require(acknowledge(stage, leased, held) == list(held), "a late acknowledgement was accepted")
             continue
         again = _taken_again(stage, leased, jobs)
         require(_attempts(stage, leased) == {2}, f"attempts: {_attempts(stage, leased)}")
-        require(_acknowledge(stage, leased, held) == list(held), "a late acknowledgement was accepted")
-        require(_acknowledge(stage, leased, again) == [], "a good acknowledgement was refused")
+        require(acknowledge(stage, leased, held) == list(held), "a late acknowledgement was accepted")
+        require(acknowledge(stage, leased, again) == [], "a good acknowledgement was refused")
     return "given to others after the end of the lease, the late acknowledgement refused"
 
 
@@ -105,16 +75,16 @@ def _given_up(stage: Stage, leased: Leased, jobs: list[int]) -> bool:
 def undone(stage: Stage) -> str:
     """They lie behind the mark by then."""
     for leased in stage.leased:
-        jobs = _put(stage, leased, 5)
+        jobs = put(stage, leased, 5)
         with stage.connect() as connection:
             with connection.transaction(force_rollback=True):
-                require(sorted(_claim(connection, leased)) == jobs, "not all jobs were claimed")
+                require(sorted(claim(connection, leased)) == jobs, "not all jobs were claimed")
             connection.execute("BEGIN")
-            require(sorted(_claim(connection, leased)) == jobs, "not all jobs were there after a rollback")
+            require(sorted(claim(connection, leased)) == jobs, "not all jobs were there after a rollback")
             stage.rows("SELECT pg_terminate_backend(%s, 5000)", [connection.info.backend_pid])
             connection.close()
         with stage.connect() as connection:
-            held = _claim(connection, leased)
+            held = claim(connection, leased)
         require(sorted(held) == jobs, f"there after the session was ended: {sorted(held)}")
         require(_attempts(stage, leased) == {1}, f"attempts: {_attempts(stage, leased)}")
     return "there at once, with no attempt counted"
@@ -130,17 +100,17 @@ def crash(stage: Stage) -> str:
     """Who has a lease need not notice."""
     kept: list[tuple[Leased, Held]] = []
     for leased in stage.leased:
-        _put(stage, leased, 4)
+        put(stage, leased, 4)
         with stage.connect() as connection:
-            kept.append((leased, _claim(connection, leased, "1 hour")))
-        _put(stage, leased, 4)
+            kept.append((leased, claim(connection, leased, "1 hour")))
+        put(stage, leased, 4)
         with stage.connect() as connection:
-            _claim(connection, leased, _LEASE)
+            claim(connection, leased, _LEASE)
     stage.cluster.stop("immediate")
     stage.cluster.start()
     for leased, held in kept:
-        require(_acknowledge(stage, leased, held) == [], "a lease was lost")
-        left = f"SELECT count(*) FROM {_lease(leased).running}"
+        require(acknowledge(stage, leased, held) == [], "a lease was lost")
+        left = f"SELECT count(*) FROM {lease_of(leased).running}"
         eventually(lambda left=left: stage.value(left) == 0, 20, "the end of the other leases")  # type: ignore[misc]
     return "acknowledged after the crash, the others ended"
 
@@ -156,11 +126,11 @@ def worker_ends(stage: Stage) -> str:
     for leased in stage.leased:
         if leased.worker.restart is None:
             continue
-        _put(stage, leased, 3)
+        put(stage, leased, 3)
         with stage.connect() as connection:
-            _claim(connection, leased, _LEASE)
+            claim(connection, leased, _LEASE)
         stage.rows("SELECT pg_terminate_backend(%s, 5000)", [next(iter(stage.pids(leased.worker).values()))])
-        left = f"SELECT count(*) FROM {_lease(leased).running}"
+        left = f"SELECT count(*) FROM {lease_of(leased).running}"
         eventually(lambda left=left: stage.value(left) == 0, 20, "the end of the leases")  # type: ignore[misc]
     return "ended by the process that came after"
 
@@ -176,9 +146,9 @@ def told(stage: Stage) -> str:
     seen = 0
     for leased in stage.leased:
         with stage.connect() as listener:
-            listener.execute(psycopg.sql.SQL("LISTEN {}").format(psycopg.sql.Identifier(_lease(leased).channel)))
+            listener.execute(psycopg.sql.SQL("LISTEN {}").format(psycopg.sql.Identifier(lease_of(leased).channel)))
             for _ in range(50):
-                _put(stage, leased, 1)
+                put(stage, leased, 1)
             found = list(listener.notifies(timeout=_BACK, stop_after=1))
             require(bool(found), "nobody was told")
             producers = {row[0] for row in stage.rows("SELECT pid FROM pg_stat_activity WHERE backend_type = %s",

@@ -14,6 +14,7 @@ from pgbgw import (
     Text,
     Timestamp,
     call,
+    hours,
     milliseconds,
     seconds,
     sql,
@@ -52,7 +53,7 @@ class Letter(Payload):
 
 stats = kinds.shared_stats("ticks", Ticks)
 letters = kinds.queue("letters", Letter, retries=1, backoff=milliseconds(200))
-loans = kinds.queue("loans", Letter, retries=1, backoff=milliseconds(200), lease=seconds(60))
+loans = kinds.queue("loans", Letter, retries=1, backoff=milliseconds(200), lease=seconds(60), history=hours(1))
 
 kinds.queue_worker(
     "taker",

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pgbgw import (
     NEVER, Boolean, Counter, EnumOption, Extension, Float, Gauge, Integer, Json, Payload, SharedStats, Text, Timestamp,
-    call, hours, milliseconds, minutes, seconds, sql,
+    call, days, hours, milliseconds, minutes, seconds, sql,
 )
 
 shop = Extension("shop", schema="public", database="shopdb", role="clerk")
@@ -40,7 +40,10 @@ class Job(Payload):
 
 
 state = shop.shared_stats("state", State, function="show_state", view="state", columns={"done": "jobs done"})
-jobs = shop.queue("jobs", Job, retries=0, backoff=milliseconds(10), backoff_limit=hours(1), table="t", view="v")
+jobs = shop.queue(
+    "jobs", Job, retries=0, backoff=milliseconds(10), backoff_limit=hours(1), table="t", view="v", crashes=2, unique=True,
+    producers="a", operators=("b", "c"), lease=minutes(5), consumers=["d"], history=days(7),
+)
 job = Job(
     number=1, precise=2, price=decimal.Decimal(1), due=None, key=uuid.uuid4(), data={"a": [1, None, "x"]}, more=[True]
 )

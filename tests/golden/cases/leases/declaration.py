@@ -1,6 +1,6 @@
 """Queues whose jobs sessions take, beside one of a worker, and one for both."""
 
-from pgbgw import Extension, Payload, call, minutes, seconds
+from pgbgw import Extension, Payload, call, days, minutes, seconds
 
 post = Extension("post", database="postdb", role="post_owner")
 
@@ -10,7 +10,9 @@ class Letter(Payload):
     weight: int | None
 
 
-letters = post.queue("letters", Letter, lease=seconds(60), consumers="post_carrier", unique=True, retries=2)
+letters = post.queue(
+    "letters", Letter, lease=seconds(60), consumers="post_carrier", unique=True, retries=2, history=days(7)
+)
 parcels = post.queue("parcels", Letter, lease=minutes(10), producers="post_clerk", operators=("post_clerk", "post_boss"))
 stamps = post.queue("stamps", Letter)
 

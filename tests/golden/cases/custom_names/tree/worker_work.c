@@ -134,7 +134,6 @@ work(void)
 	if (care == ODD_CARE_ONE)
 	{
 		odd_claim_noted(batch);
-		odd_clear_note(&odd_jobs_queue);
 	}
 	else
 	{
@@ -148,7 +147,7 @@ work(void)
 	}
 	odd_settle(batch);
 	odd_commit();
-	odd_end_care(batch->queue, care, batch->njobs);
+	odd_end_care(&worker, batch->queue, care, batch->njobs);
 
 	/* only what is committed is counted and told */
 	odd_succeeded();

@@ -16,105 +16,250 @@
 #include "executor/spi.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
+#include "utils/resowner.h"
 #include "utils/timestamp.h"
 
 #include "claim.h"
 
-/* How many leases one transaction ends. */
-#define MOST_ENDED		1000
+/* How long a round waits after another, ms. */
+#define ROUND_GAP		10
 
-/* How long listeners are not told a second time, ms. */
-#define NEWS_WAIT		10
-
-/* How often all leases are looked at, whatever is told of them, ms. */
+/* How often the worker looks, whatever is told, ms. */
 #define LOOK_WAIT		60000
 
-/* What listeners were told of a queue. */
+/* How long what has failed is left alone, ms. */
+#define FAILED_WAIT		5000
+
+/* How many leases of a queue one transaction ends. */
+#define MOST_ENDED		1000
+
+/* What the worker knows of a queue, and what listeners were told. */
 typedef struct PostQueueNews
 {
-	/* of which jobs that may run, and of which that wait */
+	/* when all leases were looked at, and until when they are left alone */
+	TimestampTz looked_at;
+	TimestampTz failed_until;
+	/* the leases that the round has ended */
+	PostJobBatch *ended;
+	/* told of: jobs that may run, and such that wait, and pauses that ended */
 	uint64		lowered;
 	uint64		due_changes;
+	uint64		pauses;
 	/* jobs that wait until then were told of; the next one waits until */
 	TimestampTz due_after;
 	TimestampTz due_next;
-	TimestampTz told_at;
-	/* when all leases were looked at */
-	TimestampTz looked_at;
+	/* jobs that were locked until then were told of */
+	TimestampTz locked_until;
 } PostQueueNews;
 
 static PostQueueNews news[3];
+
+/* The queues that have leases. */
+static const PostQueue *const queues[] = {
+	&post_letters_queue,
+	&post_parcels_queue,
+};
 
 /* When the last round began, and whether one has begun since the worker slept. */
 static TimestampTz began = 0;
 static bool looked = false;
 
-/* Whether one had to wait since another had just been. */
-static bool held_back = false;
-
-static PostJobBatch *end_leases(const PostQueue *queue);
+static void end_leases_of(const PostQueue *queue);
 static void read_ended(PostJobBatch *batch);
 static TimestampTz next_end(const PostQueue *queue, TimestampTz after);
-static void tell(const PostQueue *queue);
+static bool has_news(const PostQueue *queue);
 static bool find_due(const PostQueue *queue);
 static TimestampTz next_look(const PostQueue *queue);
 
 /*
- * Do what is to be done for the leases of a queue, in the transaction of a
- * round: take jobs back whose lease has ended, and tell listeners of new ones.
+ * A round begins.
  */
-PostJobBatch *
-post_keep(const PostQueue *queue)
+void
+post_note_round(void)
 {
-	PostJobBatch *ended = end_leases(queue);
-
-	began = GetCurrentTransactionStartTimestamp();
+	began = GetCurrentTimestamp();
 	looked = true;
-	tell(queue);
-	return ended;
 }
 
 /*
- * Whether more leases may have ended than one transaction takes.
+ * How long to wait, in milliseconds, until another round may begin.
+ */
+int64
+post_until_round(void)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	/* a clock that was set back must not stop the worker */
+	if (now < began)
+		return 0;
+	return TimestampDifferenceMilliseconds(now, TimestampTzPlusMilliseconds(began, ROUND_GAP));
+}
+
+/*
+ * How long to wait, in milliseconds, until there is something to do.
+ */
+int64
+post_until_look(void)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz next = TimestampTzPlusMilliseconds(now, LOOK_WAIT);
+	bool		again = looked;
+
+	next = Min(next, post_next_upkeep());
+	for (int i = 0; i < (int) lengthof(queues); i++)
+		next = Min(next, next_look(queues[i]));
+	looked = false;
+
+	/* one that may not begin a round is woken when it may: no reason to spin */
+	if (next <= now)
+		return again ? 0 : LOOK_WAIT;
+	return TimestampDifferenceMilliseconds(now, next);
+}
+
+/*
+ * Do something for a queue, so that an error undoes it and nothing else; false
+ * if there was one.
  */
 bool
-post_more_ended(const PostJobBatch *ended)
+post_guarded(void (*step) (const PostQueue *queue), const PostQueue *queue,
+			 const char *what)
 {
-	return ended->njobs >= MOST_ENDED;
+	MemoryContext old_context = CurrentMemoryContext;
+	ResourceOwner old_owner = CurrentResourceOwner;
+	volatile bool done = false;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(old_context);
+	PG_TRY();
+	{
+		step(queue);
+		ReleaseCurrentSubTransaction();
+		done = true;
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(old_context);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		ereport(WARNING,
+				(errcode(error->sqlerrcode),
+				 errmsg("could not %s of queue \"%s\": %s", what, queue->name,
+						error->message ? error->message : ""),
+				 errdetail("This is tried again."),
+				 errhidestmt(true)));
+		FreeErrorData(error);
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(old_context);
+	CurrentResourceOwner = old_owner;
+	return done;
 }
 
 /*
- * A round was undone: nobody was told of anything.
+ * When there is something to do for a queue.
+ */
+static TimestampTz
+next_look(const PostQueue *queue)
+{
+	PostQueueNews *mine = &news[queue->number];
+	PostQueueLane *lane = &post_shared->lanes[queue->lane];
+	PostLaneTimes ends;
+	PostLaneTimes due;
+	TimestampTz locked_until = post_locked_until(lane);
+	TimestampTz next;
+
+	(void) post_read_times(lane, &lane->ends, 0, &ends);
+	(void) post_read_times(lane, &lane->due, 0, &due);
+	if (post_lane_lowered(lane) != mine->lowered || due.changes != mine->due_changes ||
+		pg_atomic_read_u64(&post_shared->pauses) != mine->pauses)
+		return DT_NOBEGIN;
+	next = Min(Max(ends.next, mine->failed_until), mine->due_next);
+	return locked_until == mine->locked_until ? next : Min(next, locked_until);
+}
+
+/*
+ * A round was undone: nobody was told of anything, and no lease has ended.
  */
 void
 post_forget_news(void)
 {
 	memset(news, 0, sizeof(news));
+	for (int i = 0; i < (int) lengthof(queues); i++)
+		(void) post_lower_ends(queues[i]->lane, DT_NOBEGIN);
 }
 
 /*
- * Take jobs back whose lease has ended: their attempt has failed.  What somebody
- * has locked is in the middle of an acknowledgement, or of a renewal.
+ * Take jobs back whose lease has ended, in the transaction of a round.  Returns
+ * whether there may be more than one transaction takes.
  */
-static PostJobBatch *
-end_leases(const PostQueue *queue)
+bool
+post_end_leases(void)
 {
+	TimestampTz now = GetCurrentTimestamp();
+	bool		more = false;
+
+	for (int i = 0; i < (int) lengthof(queues); i++)
+	{
+		PostQueueNews *mine = &news[queues[i]->number];
+
+		mine->ended = NULL;
+		/* a clock that was set back must not stop it */
+		if (mine->failed_until > TimestampTzPlusMilliseconds(now, FAILED_WAIT))
+			mine->failed_until = 0;
+		if (mine->failed_until > now)
+			continue;
+		if (!post_guarded(end_leases_of, queues[i], "end leases"))
+		{
+			mine->ended = NULL;
+			mine->failed_until = TimestampTzPlusMilliseconds(now, FAILED_WAIT);
+			(void) post_lower_ends(queues[i]->lane, DT_NOBEGIN);
+		}
+		more = more || (mine->ended != NULL && mine->ended->njobs >= MOST_ENDED);
+	}
+	return more;
+}
+
+/*
+ * Tell the log of those jobs.
+ */
+void
+post_report_ended(void)
+{
+	for (int i = 0; i < (int) lengthof(queues); i++)
+	{
+		if (news[queues[i]->number].ended != NULL)
+			post_report_failures(news[queues[i]->number].ended);
+	}
+}
+
+/*
+ * The same for one queue: an attempt whose lease has ended has failed.  What
+ * somebody has locked is in the middle of an acknowledgement, or of a renewal.
+ */
+static void
+end_leases_of(const PostQueue *queue)
+{
+	PostQueueNews *mine = &news[queue->number];
 	PostQueueLane *lane = &post_shared->lanes[queue->lane];
-	PostJobBatch *batch = post_make_batch(queue, lane, post_loop_context);
+	PostJobBatch *batch;
 	PostLaneTimes times;
 	TimestampTz now = GetCurrentTransactionStartTimestamp();
 	TimestampTz next;
 	Oid			types[] = {TIMESTAMPTZOID, INT8OID};
 	Datum		values[lengthof(types)];
-	bool		all = TimestampDifferenceExceeds(news[queue->number].looked_at, now, LOOK_WAIT);
+	bool		all = TimestampDifferenceExceeds(mine->looked_at, now, LOOK_WAIT);
 
 	if (!post_read_times(lane, &lane->ends, now, &times) && !all)
-		return batch;
+		return;
+	/* some come and nobody tells: with COMMIT PREPARED, by somebody's UPDATE */
 	if (all)
 		times.after = DT_NOBEGIN;
+	batch = post_make_batch(queue, lane, post_loop_context);
 	values[0] = TimestampTzGetDatum(times.after);
 	values[1] = Int64GetDatum(MOST_ENDED);
-	post_note_waiting(lane);
 	post_execute(queue, POST_SQL_END_LEASES, SPI_OK_DELETE_RETURNING,
 				 lengthof(types), types, values, NULL);
 	read_ended(batch);
@@ -123,18 +268,19 @@ end_leases(const PostQueue *queue)
 	next = next_end(queue, times.after);
 	if (next > now)
 	{
-		news[queue->number].looked_at = now;
+		if (all)
+			mine->looked_at = now;
 		times.after = now;
 	}
 	else if (batch->njobs < MOST_ENDED)
 		next = TimestampTzPlusMilliseconds(now, LOCKED_WAIT);
 	post_write_times(lane, &lane->ends, &times, times.after, next);
-	return batch;
+	mine->ended = batch;
 }
 
 /*
- * Make failed jobs of the rows that a statement has returned: what was claimed,
- * and who had it.
+ * Make failed jobs of the rows that a statement has returned: who had the job,
+ * and what was claimed.
  */
 static void
 read_ended(PostJobBatch *batch)
@@ -145,13 +291,9 @@ read_ended(PostJobBatch *batch)
 	char	  **errors = palloc(sizeof(char *) * Max(nrows, 1));
 
 	for (int i = 0; i < nrows; i++)
-	{
-		char	   *who = SPI_getvalue(rows->vals[i], rows->tupdesc, batch->queue->ncolumns + 1);
-
-		errors[i] = psprintf("the lease of \"%s\" has ended", who);
-	}
+		errors[i] = psprintf("the lease of \"%s\" has ended", SPI_getvalue(rows->vals[i], rows->tupdesc, 1));
 	MemoryContextSwitchTo(old_context);
-	post_add_rows(batch);
+	post_add_rows(batch, 1);
 	for (int i = 0; i < nrows; i++)
 	{
 		PostJob    *job = &batch->jobs[i];
@@ -189,20 +331,38 @@ next_end(const PostQueue *queue, TimestampTz after)
  * Tell whoever listens that there are jobs, once for all that came meanwhile.
  * Producers do not do so themselves: NOTIFY has them commit one by one.
  */
-static void
-tell(const PostQueue *queue)
+void
+post_tell_news(void)
+{
+	for (int i = 0; i < (int) lengthof(queues); i++)
+	{
+		if (has_news(queues[i]))
+			Async_Notify(queues[i]->channel, NULL);
+	}
+}
+
+/*
+ * Whether there is something to claim of which nobody was told.
+ */
+static bool
+has_news(const PostQueue *queue)
 {
 	PostQueueNews *mine = &news[queue->number];
-	TimestampTz now = GetCurrentTimestamp();
-	uint64		lowered = post_lane_lowered(&post_shared->lanes[queue->lane]);
+	PostQueueLane *lane = &post_shared->lanes[queue->lane];
+	uint64		lowered = post_lane_lowered(lane);
+	uint64		pauses = pg_atomic_read_u64(&post_shared->pauses);
+	TimestampTz locked_until = post_locked_until(lane);
+	bool		some = lowered != mine->lowered || pauses != mine->pauses;
 
-	if (now >= mine->told_at && !TimestampDifferenceExceeds(mine->told_at, now, NEWS_WAIT))
-		return;
-	if (!find_due(queue) && lowered == mine->lowered)
-		return;
-	Async_Notify(queue->channel, NULL);
 	mine->lowered = lowered;
-	mine->told_at = now;
+	mine->pauses = pauses;
+	if (locked_until != mine->locked_until && locked_until <= GetCurrentTimestamp())
+	{
+		/* whoever claims next looks at these again */
+		mine->locked_until = locked_until;
+		some = true;
+	}
+	return find_due(queue) || some;
 }
 
 /*
@@ -250,62 +410,4 @@ find_due(const PostQueue *queue)
 	}
 	mine->due_changes = times.changes;
 	return due;
-}
-
-/*
- * How long to wait, in milliseconds, until there is something to do.
- */
-int64
-post_until_news(void)
-{
-	TimestampTz now = GetCurrentTimestamp();
-	TimestampTz next = TimestampTzPlusMilliseconds(now, LOOK_WAIT);
-	bool		again = looked;
-
-	next = Min(next, next_look(&post_letters_queue));
-	next = Min(next, next_look(&post_parcels_queue));
-	looked = false;
-	if (held_back)
-	{
-		/* what woke it is looked at then */
-		held_back = false;
-		return TimestampDifferenceMilliseconds(now, TimestampTzPlusMilliseconds(began, NEWS_WAIT));
-	}
-
-	/* one that may not begin a round is woken when it may: no reason to spin */
-	if (next <= now)
-		return again ? 0 : LOOK_WAIT;
-	return TimestampDifferenceMilliseconds(now, next);
-}
-
-/*
- * When there is something to do for a queue.
- */
-static TimestampTz
-next_look(const PostQueue *queue)
-{
-	PostQueueNews *mine = &news[queue->number];
-	PostQueueLane *lane = &post_shared->lanes[queue->lane];
-	PostLaneTimes ends;
-	PostLaneTimes due;
-	TimestampTz next = DT_NOEND;
-
-	(void) post_read_times(lane, &lane->ends, 0, &ends);
-	(void) post_read_times(lane, &lane->due, 0, &due);
-	if (post_lane_lowered(lane) != mine->lowered || due.changes != mine->due_changes)
-		next = TimestampTzPlusMilliseconds(mine->told_at, NEWS_WAIT);
-	return Min(Min(ends.next, next), mine->due_next);
-}
-
-/*
- * May a round begin?  Whatever wakes the worker is looked at, but not for each
- * of many transactions that do so within a moment.
- */
-bool
-post_may_look(void)
-{
-	TimestampTz now = GetCurrentTimestamp();
-
-	held_back = now >= began && !TimestampDifferenceExceeds(began, now, NEWS_WAIT);
-	return !held_back;
 }

@@ -115,8 +115,9 @@ post_lower_marks(int number, int64 after, TimestampTz later)
 }
 
 /*
- * Leases have been committed that end no earlier than "end"; whether that is
- * earlier than all others.  Called at commit, so it must not throw.
+ * Leases have been committed that end no earlier than "end", or all of them are
+ * to be looked at if that is DT_NOBEGIN; whether that is earlier than before.
+ * Called at commit, so it must not throw.
  */
 bool
 post_lower_ends(int number, TimestampTz end)

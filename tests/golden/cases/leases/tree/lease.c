@@ -12,11 +12,14 @@
 
 #include "access/xact.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_extension.h"
 #include "catalog/pg_type_d.h"
+#include "commands/extension.h"
 #include "commands/sequence.h"
 #include "executor/spi.h"
 #include "funcapi.h"
 #include "miscadmin.h"
+#include "storage/lmgr.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
@@ -27,7 +30,7 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-#include "module.h"
+#include "claim.h"
 
 /* How many jobs one call may claim. */
 #define MOST_CLAIMED	100000
@@ -46,24 +49,27 @@ typedef struct PostNamedLeases
 	Datum		values[2];
 } PostNamedLeases;
 
+static void begin_call(const char *what);
 static Datum claim_leases(FunctionCallInfo fcinfo, const PostQueue *queue);
 static PostQueueLane *open_lane(const PostQueue *queue);
 static bool may_claim(const PostQueue *queue);
 static TimestampTz lease_end(FunctionCallInfo fcinfo, int argument, const PostQueue *queue);
 static Datum lease_holder(FunctionCallInfo fcinfo, int argument);
 static void keep_leases(PostJobBatch *batch, ReturnSetInfo *result, TimestampTz end, Datum who);
+static void require_row(const PostJobBatch *batch, TupleDesc tupdesc);
+static void renew_ids(PostJobBatch *batch);
 static Datum acknowledge(FunctionCallInfo fcinfo, const PostQueue *queue);
 static Datum extend(FunctionCallInfo fcinfo, const PostQueue *queue);
 static Datum fail(FunctionCallInfo fcinfo, const PostQueue *queue);
 static Datum release(FunctionCallInfo fcinfo, const PostQueue *queue);
 static PostJobBatch *take_back(const PostQueue *queue, PostNamedLeases *named, MemoryContext context,
-							   int **numbers);
+							   int **places);
 static void read_named(FunctionCallInfo fcinfo, PostNamedLeases *named);
 static const int64 *read_bigints(FunctionCallInfo fcinfo, int argument, int *count);
 static Datum *read_texts(FunctionCallInfo fcinfo, int argument, int count, bool **nulls);
 static int	read_sqlstate(const char *text);
-static int64 *returned_ids(void);
-static Datum refused(const PostNamedLeases *named, int64 *done, int ndone);
+static int *returned_places(void);
+static Datum refused(const PostNamedLeases *named, const int *places, int nplaces);
 static int	compare_ids(const void *a, const void *b);
 
 PG_FUNCTION_INFO_V1(post_letters_claim);
@@ -78,35 +84,30 @@ PG_FUNCTION_INFO_V1(post_letters_release);
 Datum
 post_letters_claim(PG_FUNCTION_ARGS)
 {
-	post_require_shared();
 	return claim_leases(fcinfo, &post_letters_queue);
 }
 
 Datum
 post_letters_acknowledge(PG_FUNCTION_ARGS)
 {
-	post_require_shared();
 	return acknowledge(fcinfo, &post_letters_queue);
 }
 
 Datum
 post_letters_extend(PG_FUNCTION_ARGS)
 {
-	post_require_shared();
 	return extend(fcinfo, &post_letters_queue);
 }
 
 Datum
 post_letters_fail(PG_FUNCTION_ARGS)
 {
-	post_require_shared();
 	return fail(fcinfo, &post_letters_queue);
 }
 
 Datum
 post_letters_release(PG_FUNCTION_ARGS)
 {
-	post_require_shared();
 	return release(fcinfo, &post_letters_queue);
 }
 
@@ -122,35 +123,30 @@ PG_FUNCTION_INFO_V1(post_parcels_release);
 Datum
 post_parcels_claim(PG_FUNCTION_ARGS)
 {
-	post_require_shared();
 	return claim_leases(fcinfo, &post_parcels_queue);
 }
 
 Datum
 post_parcels_acknowledge(PG_FUNCTION_ARGS)
 {
-	post_require_shared();
 	return acknowledge(fcinfo, &post_parcels_queue);
 }
 
 Datum
 post_parcels_extend(PG_FUNCTION_ARGS)
 {
-	post_require_shared();
 	return extend(fcinfo, &post_parcels_queue);
 }
 
 Datum
 post_parcels_fail(PG_FUNCTION_ARGS)
 {
-	post_require_shared();
 	return fail(fcinfo, &post_parcels_queue);
 }
 
 Datum
 post_parcels_release(PG_FUNCTION_ARGS)
 {
-	post_require_shared();
 	return release(fcinfo, &post_parcels_queue);
 }
 
@@ -171,6 +167,7 @@ claim_leases(FunctionCallInfo fcinfo, const PostQueue *queue)
 	Datum		who;
 	int			limit;
 
+	begin_call("a claim of jobs");
 	if (PG_ARGISNULL(0) || PG_GETARG_INT32(0) < 1 || PG_GETARG_INT32(0) > MOST_CLAIMED)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -178,19 +175,7 @@ claim_leases(FunctionCallInfo fcinfo, const PostQueue *queue)
 	limit = PG_GETARG_INT32(0);
 	end = lease_end(fcinfo, 1, queue);
 	who = lease_holder(fcinfo, 2);
-	PreventCommandIfReadOnly("a claim of jobs");
-
-	/* an old snapshot would not see the jobs that the mark goes past */
-	if (IsolationUsesXactSnapshot())
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("jobs can be claimed in a transaction of isolation level READ COMMITTED only")));
-
 	InitMaterializedSRF(fcinfo, 0);
-	if (result->setDesc->natts != queue->ncolumns + LEASE_COLUMNS)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATATYPE_MISMATCH),
-				 errmsg("table \"%s\" was altered", queue->running)));
 	context = AllocSetContextCreate(CurrentMemoryContext,
 									"post claim",
 									ALLOCSET_DEFAULT_SIZES);
@@ -201,10 +186,34 @@ claim_leases(FunctionCallInfo fcinfo, const PostQueue *queue)
 		post_claim(batch, limit, SWEEP_WAIT);
 		if (batch->njobs > 0)
 			keep_leases(batch, result, end, who);
+		/* the keeper tells when these may be free */
+		if (batch->lane != NULL && post_locked_until(batch->lane) != DT_NOEND)
+			post_wake(0, 1);
 	}
 	SPI_finish();
 	MemoryContextDelete(context);
 	return (Datum) 0;
+}
+
+/*
+ * What each of these functions begins with.
+ *
+ * DROP EXTENSION locks the extension first, so it is locked here: who touches
+ * the tables before that deadlocks with it.
+ */
+static void
+begin_call(const char *what)
+{
+	post_require_shared();
+	PreventCommandIfReadOnly(what);
+
+	/* an old snapshot sees neither the jobs that the mark goes past, nor leases */
+	if (IsolationUsesXactSnapshot())
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cannot execute %s in a transaction of isolation level REPEATABLE READ or SERIALIZABLE", what),
+				 errhint("Use READ COMMITTED.")));
+	LockDatabaseObject(ExtensionRelationId, get_extension_oid("post", false), 0, AccessShareLock);
 }
 
 /*
@@ -276,14 +285,17 @@ keep_leases(PostJobBatch *batch, ReturnSetInfo *result, TimestampTz end, Datum w
 	const PostQueue *queue = batch->queue;
 	int			ncolumns = queue->ncolumns;
 	Oid			tokens = get_relname_relid(queue->tokens, get_namespace_oid("post", false));
-	Datum	   *values = palloc(sizeof(Datum) * result->setDesc->natts);
-	bool	   *nulls = palloc0(sizeof(bool) * result->setDesc->natts);
+	Datum	   *values = palloc(sizeof(Datum) * (ncolumns + LEASE_COLUMNS));
+	bool	   *nulls = palloc0(sizeof(bool) * (ncolumns + LEASE_COLUMNS));
 	EphemeralNamedRelation claimed = palloc0(sizeof(EphemeralNamedRelationData));
 
+	require_row(batch, result->setDesc);
+	renew_ids(batch);
 	values[ncolumns] = TimestampTzGetDatum(end);
-	/* whoever claims the job later has a larger one */
+	/* whoever claims the job later has a larger one, also after a crash */
 	values[ncolumns + 1] = Int64GetDatum(nextval_internal(tokens, false));
 	values[ncolumns + 2] = who;
+	ForceSyncCommit();
 	for (int i = 0; i < batch->njobs; i++)
 	{
 		PostJob    *job = &batch->jobs[i];
@@ -302,7 +314,85 @@ keep_leases(PostJobBatch *batch, ReturnSetInfo *result, TimestampTz end, Datum w
 	if (SPI_register_relation(claimed) != SPI_OK_REL_REGISTER)
 		elog(ERROR, "could not register claimed jobs");
 	post_execute(queue, POST_SQL_LEASE, SPI_OK_INSERT, 0, NULL, NULL, NULL);
+	if (SPI_processed != (uint64) batch->njobs)
+		elog(ERROR, "only " UINT64_FORMAT " of %d leases were written down", SPI_processed, batch->njobs);
+	/* that has read them by a pointer of its own; the caller reads by the first */
+	tuplestore_select_read_pointer(result->setResult, 0);
 	post_note_lease(queue->number, end);
+}
+
+/*
+ * The table of leased jobs must have the columns of the queue's table.
+ */
+static void
+require_row(const PostJobBatch *batch, TupleDesc tupdesc)
+{
+	static const Oid added[LEASE_COLUMNS] = {TIMESTAMPTZOID, INT8OID, TEXTOID};
+	int			ncolumns = batch->queue->ncolumns;
+	bool		same = tupdesc->natts == ncolumns + LEASE_COLUMNS;
+
+	for (int i = 0; same && i < tupdesc->natts; i++)
+		same = !TupleDescAttr(tupdesc, i)->attisdropped && TupleDescAttr(tupdesc, i)->atttypid ==
+			(i < ncolumns ? batch->types[i] : added[i - ncolumns]);
+	if (!same)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("the columns of table \"%s\" are not those of \"%s\"",
+						batch->queue->running, batch->queue->table),
+				 errhint("Alter both tables in the same way.")));
+}
+
+/*
+ * Give a new id to jobs that have one of a leased job, or of another in the
+ * batch.  Only somebody's choice of ids, or a sequence that was set back, leads
+ * to such.
+ */
+static void
+renew_ids(PostJobBatch *batch)
+{
+	const PostQueue *queue = batch->queue;
+	int64	   *ids = palloc(sizeof(int64) * batch->njobs);
+	Datum	   *values = palloc(sizeof(Datum) * batch->njobs);
+	Oid			type = INT8ARRAYOID;
+	Datum		value;
+	int64	   *taken;
+	int			ntaken;
+
+	for (int i = 0; i < batch->njobs; i++)
+	{
+		values[i] = batch->jobs[i].values[0];
+		ids[i] = DatumGetInt64(values[i]);
+	}
+	value = PointerGetDatum(construct_array(values, batch->njobs, INT8OID, sizeof(int64),
+											FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+	post_execute(queue, POST_SQL_FIND_LEASES, SPI_OK_SELECT, 1, &type, &value, NULL);
+	ntaken = (int) SPI_processed;
+	taken = palloc(sizeof(int64) * (ntaken + batch->njobs));
+	for (int i = 0; i < ntaken; i++)
+	{
+		bool		isnull;
+
+		taken[i] = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull));
+	}
+	SPI_freetuptable(SPI_tuptable);
+
+	qsort(ids, batch->njobs, sizeof(int64), compare_ids);
+	for (int i = 1; i < batch->njobs; i++)
+	{
+		if (ids[i] == ids[i - 1])
+			taken[ntaken++] = ids[i];
+	}
+	if (ntaken == 0)
+		return;
+	qsort(taken, ntaken, sizeof(int64), compare_ids);
+	for (int i = 0; i < batch->njobs; i++)
+	{
+		int64		id = DatumGetInt64(batch->jobs[i].values[0]);
+
+		if (bsearch(&id, taken, ntaken, sizeof(int64), compare_ids) != NULL)
+			batch->jobs[i].values[0] = Int64GetDatum(nextval_internal(
+																	  get_relname_relid(queue->sequence, get_namespace_oid("post", false)), false));
+	}
 }
 
 /*
@@ -312,15 +402,17 @@ static Datum
 acknowledge(FunctionCallInfo fcinfo, const PostQueue *queue)
 {
 	PostNamedLeases named;
-	int64	   *done;
+	int		   *done;
 	int			ndone;
 	Oid			types[] = {INT8ARRAYOID, INT8ARRAYOID};
 
+	begin_call("an acknowledgement of jobs");
 	read_named(fcinfo, &named);
 	SPI_connect();
-	post_execute(queue, POST_SQL_ACKNOWLEDGE, SPI_OK_DELETE_RETURNING,
+	post_execute(queue, POST_SQL_ACKNOWLEDGE,
+				 queue->statements[POST_SQL_KEEP_DONE] != NULL ? SPI_OK_SELECT : SPI_OK_DELETE_RETURNING,
 				 lengthof(types), types, named.values, NULL);
-	done = returned_ids();
+	done = returned_places();
 	ndone = (int) SPI_processed;
 	if (queue->statements[POST_SQL_RELEASE_KEYS] != NULL)
 	{
@@ -348,12 +440,14 @@ static Datum
 extend(FunctionCallInfo fcinfo, const PostQueue *queue)
 {
 	PostNamedLeases named;
-	TimestampTz end = lease_end(fcinfo, 2, queue);
-	int64	   *done;
+	TimestampTz end;
+	int		   *done;
 	int			ndone;
 	Oid			types[] = {INT8ARRAYOID, INT8ARRAYOID, TIMESTAMPTZOID};
 	Datum		values[lengthof(types)];
 
+	begin_call("an extension of leases");
+	end = lease_end(fcinfo, 2, queue);
 	read_named(fcinfo, &named);
 	values[0] = named.values[0];
 	values[1] = named.values[1];
@@ -361,7 +455,7 @@ extend(FunctionCallInfo fcinfo, const PostQueue *queue)
 	SPI_connect();
 	post_execute(queue, POST_SQL_EXTEND, SPI_OK_UPDATE_RETURNING,
 				 lengthof(types), types, values, NULL);
-	done = returned_ids();
+	done = returned_places();
 	ndone = (int) SPI_processed;
 	SPI_finish();
 	if (ndone > 0)
@@ -382,22 +476,20 @@ fail(FunctionCallInfo fcinfo, const PostQueue *queue)
 	PostJobBatch *batch;
 	Datum	   *texts[3];
 	bool	   *nulls[3];
-	int		   *numbers;
-	int64	   *done;
+	int		   *places;
 	bool		retry = PG_ARGISNULL(5) || PG_GETARG_BOOL(5);
 
+	begin_call("a failure of jobs");
 	read_named(fcinfo, &named);
 	for (int i = 0; i < (int) lengthof(texts); i++)
 		texts[i] = read_texts(fcinfo, 2 + i, named.njobs, &nulls[i]);
 	SPI_connect();
-	batch = take_back(queue, &named, context, &numbers);
-	done = SPI_palloc(sizeof(int64) * Max(batch->njobs, 1));
+	batch = take_back(queue, &named, context, &places);
 	for (int i = 0; i < batch->njobs; i++)
 	{
 		PostJob    *job = &batch->jobs[i];
-		int			n = numbers[i];
+		int			n = places[i];
 
-		done[i] = DatumGetInt64(job->values[0]);
 		job->failed = true;
 		job->hopeless = !retry;
 		job->error = nulls[0][n] ? "" : TextDatumGetCString(texts[0][n]);
@@ -408,7 +500,7 @@ fail(FunctionCallInfo fcinfo, const PostQueue *queue)
 	}
 	post_settle(batch);
 	SPI_finish();
-	return refused(&named, done, batch->njobs);
+	return refused(&named, places, batch->njobs);
 }
 
 /*
@@ -421,22 +513,20 @@ release(FunctionCallInfo fcinfo, const PostQueue *queue)
 	PostNamedLeases named;
 	MemoryContext context = CurrentMemoryContext;
 	PostJobBatch *batch;
-	int		   *numbers;
-	int64	   *done;
+	int		   *places;
 
+	begin_call("a release of jobs");
 	read_named(fcinfo, &named);
 	SPI_connect();
-	batch = take_back(queue, &named, context, &numbers);
-	done = SPI_palloc(sizeof(int64) * Max(batch->njobs, 1));
+	batch = take_back(queue, &named, context, &places);
 	for (int i = 0; i < batch->njobs; i++)
 	{
-		done[i] = DatumGetInt64(batch->jobs[i].values[0]);
 		batch->jobs[i].left = true;
 		batch->nleft++;
 	}
 	post_settle(batch);
 	SPI_finish();
-	return refused(&named, done, batch->njobs);
+	return refused(&named, places, batch->njobs);
 }
 
 /*
@@ -445,24 +535,15 @@ release(FunctionCallInfo fcinfo, const PostQueue *queue)
  */
 static PostJobBatch *
 take_back(const PostQueue *queue, PostNamedLeases *named, MemoryContext context,
-		  int **numbers)
+		  int **places)
 {
 	PostJobBatch *batch = post_make_batch(queue, NULL, context);
 	Oid			types[] = {INT8ARRAYOID, INT8ARRAYOID};
-	SPITupleTable *rows;
 
 	post_execute(queue, POST_SQL_TAKE_BACK, SPI_OK_DELETE_RETURNING,
 				 lengthof(types), types, named->values, NULL);
-	rows = SPI_tuptable;
-	*numbers = palloc(sizeof(int) * Max(SPI_processed, 1));
-	for (uint64 i = 0; i < SPI_processed; i++)
-	{
-		bool		isnull;
-
-		(*numbers)[i] = (int) DatumGetInt64(SPI_getbinval(rows->vals[i], rows->tupdesc,
-														  queue->ncolumns + 1, &isnull)) - 1;
-	}
-	post_add_rows(batch);
+	*places = returned_places();
+	post_add_rows(batch, 1);
 	return batch;
 }
 
@@ -543,39 +624,43 @@ read_sqlstate(const char *text)
 }
 
 /*
- * The first column of what a statement has returned, to outlast SPI.
+ * Where the jobs stand in the arrays for which a statement has returned rows,
+ * each with its place, from 1, first.  This outlasts SPI.
  */
-static int64 *
-returned_ids(void)
+static int *
+returned_places(void)
 {
-	int64	   *ids = SPI_palloc(sizeof(int64) * Max(SPI_processed, 1));
+	int		   *places = SPI_palloc(sizeof(int) * Max(SPI_processed, 1));
 
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
 		bool		isnull;
 
-		ids[i] = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull));
+		places[i] = (int) DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull)) - 1;
 	}
-	return ids;
+	return places;
 }
 
 /*
- * Those of the named jobs that are not among the ones that something was done
- * with, as an array.
+ * The ids of those named jobs that nothing was done with, as an array; "places"
+ * are those of the others.
  */
 static Datum
-refused(const PostNamedLeases *named, int64 *done, int ndone)
+refused(const PostNamedLeases *named, const int *places, int nplaces)
 {
+	bool	   *done;
 	Datum	   *ids;
 	int			nids = 0;
 
-	if (ndone == named->njobs)
+	if (nplaces == named->njobs)
 		return PointerGetDatum(construct_empty_array(INT8OID));
-	qsort(done, ndone, sizeof(int64), compare_ids);
+	done = palloc0(sizeof(bool) * named->njobs);
 	ids = palloc(sizeof(Datum) * named->njobs);
+	for (int i = 0; i < nplaces; i++)
+		done[places[i]] = true;
 	for (int i = 0; i < named->njobs; i++)
 	{
-		if (bsearch(&named->ids[i], done, ndone, sizeof(int64), compare_ids) == NULL)
+		if (!done[i])
 			ids[nids++] = Int64GetDatum(named->ids[i]);
 	}
 	return PointerGetDatum(construct_array(ids, nids, INT8OID, sizeof(int64),

@@ -115,8 +115,8 @@ register_workers(void)
 	int			slot = 0;
 
 	for (int process = 1; process <= 1; process++)
-		register_worker("post leases", process, 1,
-						"post_leases_main",
+		register_worker("post keeper", process, 1,
+						"post_keeper_main",
 						BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION,
 						BgWorkerStart_RecoveryFinished, 10,
 						0, slot++);
@@ -174,6 +174,13 @@ at_transaction_end(XactEvent event, void *arg)
 {
 	switch (event)
 	{
+		case XACT_EVENT_PRE_PREPARE:
+			/* nobody would be told when it is committed */
+			if (pauses_changed)
+				ereport(ERROR,
+						(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						 errmsg("cannot PREPARE a transaction that has paused a queue or let it go on")));
+			break;
 		case XACT_EVENT_COMMIT:
 			if (filled_after[0] != PG_INT64_MAX ||
 				filled_later[0] != DT_NOEND)
@@ -401,6 +408,15 @@ post_note_pause(PG_FUNCTION_ARGS)
 				 errmsg("a function of \"%s\" must be called as a trigger", "post")));
 	pauses_changed = post_shared != NULL;
 	return PointerGetDatum(NULL);
+}
+
+/*
+ * Whether the running transaction has changed it.
+ */
+bool
+post_pauses_pending(void)
+{
+	return pauses_changed;
 }
 
 PG_FUNCTION_INFO_V1(post_letters_wake);

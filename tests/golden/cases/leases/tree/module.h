@@ -160,9 +160,12 @@ typedef struct PostShared
 	int			holds;
 	/* when it was set up, by which one life of the server is told from others */
 	TimestampTz life;
-	/* the process that runs a job alone, after a crash, and since when */
+	/* after a crash: the process whose turn it is, since when, how long, ms */
 	pid_t		careful_pid;
 	TimestampTz careful_since;
+	int			careful_limit;
+	/* how many processes run a job that was noted before */
+	int			careful_jobs;
 	/* one a queue */
 	PostQueueSuspicion suspicions[3];
 	/* how often a queue was paused, or let go on */
@@ -207,14 +210,19 @@ typedef enum PostQueueStatement
 	POST_SQL_PICK_SUSPECT,
 	POST_SQL_CLAIM_SUSPECT,
 	POST_SQL_NOTE_SUSPECT,
+	POST_SQL_VOID_SUSPECTS,
 	POST_SQL_CLEAR_SUSPECT,
 	POST_SQL_CLEAR_SUSPECTS,
 	POST_SQL_LEASE,
+	POST_SQL_FIND_LEASES,
 	POST_SQL_ACKNOWLEDGE,
 	POST_SQL_EXTEND,
 	POST_SQL_TAKE_BACK,
 	POST_SQL_END_LEASES,
 	POST_SQL_NEXT_END,
+	POST_SQL_KEEP_DONE,
+	POST_SQL_LIST_PARTITIONS,
+	POST_SQL_FORGET_DONE,
 	POST_SQL_COUNT
 } PostQueueStatement;
 
@@ -344,6 +352,7 @@ extern bool post_ready(bool wanted, bool queue_paused);
 extern bool post_due(int64 every);
 extern int64 post_remaining(int64 every);
 extern void post_sleep(int64 timeout);
+extern void post_rest(int64 timeout);
 extern void post_listen(void);
 extern void post_succeeded(void);
 extern void post_recover(void);
@@ -371,9 +380,9 @@ extern bool post_has_crashed(void);
 extern void post_enter_careful(PostQueueLane *lane, const PostQueue *queue, int jobs);
 extern PostRoundCare post_take_care(const PostWorkerSpec *worker, const PostQueue *queue);
 extern void post_claim_noted(PostJobBatch *batch);
-extern void post_clear_note(const PostQueue *queue);
 extern void post_clear_old_notes(const PostQueue *queue);
-extern void post_end_care(const PostQueue *queue, PostRoundCare care, int jobs);
+extern void post_end_care(const PostWorkerSpec *worker, const PostQueue *queue,
+						  PostRoundCare care, int jobs);
 extern void post_end_turn(bool wake);
 extern int64 post_until_turn(int64 timeout);
 
@@ -397,33 +406,45 @@ extern void post_note_jobs(int queue, int64 after);
 extern int64 post_queue_last_id(const PostQueue *queue);
 extern PostJobBatch *post_make_batch(const PostQueue *queue, PostQueueLane *lane,
 									 MemoryContext context);
-extern void post_add_rows(PostJobBatch *batch);
+extern void post_add_rows(PostJobBatch *batch, int skipped);
 extern void post_claim(PostJobBatch *batch, int limit, int64 every);
 extern void post_execute(const PostQueue *queue, PostQueueStatement statement,
 						 int expected, int nargs, Oid *types, Datum *values,
 						 const char *nulls);
 extern bool post_is_paused(const PostQueue *queue);
 extern bool post_seen_paused(const PostQueue *queue);
+extern bool post_pauses_pending(void);
 extern int	post_next_attempt(int attempt);
 extern void post_settle(PostJobBatch *batch);
 extern void post_free_keys(const PostQueue *queue, Datum *keys, int nkeys);
 extern void post_report_failures(PostJobBatch *batch);
 
+/* jobs that are done */
+extern void post_keep_done(PostJobBatch *batch);
+extern TimestampTz post_next_upkeep(void);
+extern void post_keep_histories(void);
+
 /* leases of jobs */
 extern void post_note_lease(int queue, TimestampTz end);
-extern PostJobBatch *post_keep(const PostQueue *queue);
-extern bool post_more_ended(const PostJobBatch *ended);
-extern bool post_may_look(void);
-extern int64 post_until_news(void);
+extern bool post_end_leases(void);
+extern void post_report_ended(void);
+extern void post_tell_news(void);
 extern void post_forget_news(void);
+
+/* when that is done, and that a fault of one thing is none of another */
+extern void post_note_round(void);
+extern int64 post_until_look(void);
+extern int64 post_until_round(void);
+extern bool post_guarded(void (*step) (const PostQueue *queue), const PostQueue *queue,
+						 const char *what);
 
 /* entry points, which the postmaster finds by name */
 #if PG_VERSION_NUM >= 180000
-pg_noreturn extern PGDLLEXPORT void post_leases_main(Datum main_arg);
+pg_noreturn extern PGDLLEXPORT void post_keeper_main(Datum main_arg);
 pg_noreturn extern PGDLLEXPORT void post_weigh_main(Datum main_arg);
 pg_noreturn extern PGDLLEXPORT void post_print_main(Datum main_arg);
 #else
-extern PGDLLEXPORT void post_leases_main(Datum main_arg) pg_attribute_noreturn();
+extern PGDLLEXPORT void post_keeper_main(Datum main_arg) pg_attribute_noreturn();
 extern PGDLLEXPORT void post_weigh_main(Datum main_arg) pg_attribute_noreturn();
 extern PGDLLEXPORT void post_print_main(Datum main_arg) pg_attribute_noreturn();
 #endif

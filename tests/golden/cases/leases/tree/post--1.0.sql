@@ -80,6 +80,23 @@ CREATE INDEX letters_running_lease_end_idx ON post.letters_running (lease_end);
 COMMENT ON TABLE post.letters_running IS 'Jobs that sessions have taken, each until lease_end.';
 CREATE SEQUENCE post.letters_token_seq;
 
+-- jobs that are done; a worker makes a partition for each day, and drops it
+CREATE TABLE post.letters_done (
+    id pg_catalog.int8 NOT NULL,
+    address text NOT NULL,
+    weight bigint,
+    unique_key text,
+    priority pg_catalog.int2 NOT NULL,
+    attempts pg_catalog.int4 NOT NULL,
+    created_at pg_catalog.timestamptz NOT NULL,
+    done_at pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
+) PARTITION BY RANGE (done_at);
+CREATE TABLE post.letters_done_default PARTITION OF post.letters_done DEFAULT USING heap;
+-- each partition has an index of its own: one of all of them would be made
+-- twice when the database is restored
+CREATE INDEX letters_done_default_id_idx ON post.letters_done_default (id);
+COMMENT ON TABLE post.letters_done IS 'Jobs that are done.';
+
 -- keys that are taken: by a job that is not done, and until a time if that is given
 CREATE TABLE post.letters_keys (
     key pg_catalog.text PRIMARY KEY,
@@ -92,8 +109,11 @@ COMMENT ON TABLE post.letters_keys IS 'Keys of jobs, of each of which there is o
 CREATE TABLE post.letters_suspects (
     id pg_catalog.int8 PRIMARY KEY,
     crashes pg_catalog.int4 NOT NULL DEFAULT 1,
-    -- which life of the server it was noted in last
-    life pg_catalog.timestamptz NOT NULL
+    -- how often others ran as well, so that the crash was not counted
+    voided pg_catalog.int4 NOT NULL DEFAULT 0,
+    -- which life of the server it was noted in last, and whether alone
+    life pg_catalog.timestamptz NOT NULL,
+    alone pg_catalog.bool NOT NULL
 ) USING heap;
 COMMENT ON TABLE post.letters_suspects IS 'Jobs that are run alone after a crash, to see whether they cause it.';
 
@@ -101,33 +121,45 @@ CREATE VIEW post.letters_jobs AS
     SELECT id, address, weight, unique_key, 'ready'::pg_catalog.text AS status, priority, attempt AS attempts,
         created_at, NULL::pg_catalog.timestamptz AS run_at, NULL::pg_catalog.timestamptz AS failed_at,
         NULL::pg_catalog.text AS error, NULL::pg_catalog.text AS sqlstate, NULL::pg_catalog.text AS context,
-        NULL::pg_catalog.timestamptz AS lease_end, NULL::pg_catalog.text AS who
+        NULL::pg_catalog.timestamptz AS lease_end, NULL::pg_catalog.text AS who, NULL::pg_catalog.timestamptz AS done_at
     FROM post.letters
     UNION ALL
     SELECT id, address, weight, unique_key, 'later', priority, attempt, created_at, run_at, NULL, error, sqlstate,
         context,
-        NULL, NULL
+        NULL,
+        NULL,
+        NULL
     FROM post.letters_later
     UNION ALL
     SELECT id, address, weight, unique_key, 'running', priority, attempt, created_at, NULL, NULL, NULL, NULL,
-        NULL, lease_end, who
+        NULL,
+        lease_end, who, NULL
     FROM post.letters_running
+    UNION ALL
+    SELECT id, address, weight, unique_key, 'done', priority, attempts, created_at, NULL, NULL, NULL, NULL,
+        NULL,
+        NULL,
+        NULL, done_at
+    FROM post.letters_done
     UNION ALL
     SELECT id, address, weight, unique_key, 'failed', priority, attempts, created_at, NULL, failed_at, error,
         sqlstate, context,
-        NULL, NULL
+        NULL,
+        NULL,
+        NULL
     FROM post.letters_failed;
 
 COMMENT ON TABLE post.letters IS 'Jobs that may run now; INSERT or COPY enqueues.';
 COMMENT ON TABLE post.letters_later IS 'Jobs that wait until run_at.';
 COMMENT ON TABLE post.letters_failed IS 'Jobs that were given up after their last attempt.';
-COMMENT ON VIEW post.letters_jobs IS 'All jobs of the queue with their status: ready, later, running or failed.';
+COMMENT ON VIEW post.letters_jobs IS 'All jobs of the queue with their status: ready, later, running, done or failed.';
 
 -- pg_dump leaves an extension's tables empty unless it is told not to
 SELECT pg_catalog.pg_extension_config_dump('post.letters', '');
 SELECT pg_catalog.pg_extension_config_dump('post.letters_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('post.letters_later', '');
 SELECT pg_catalog.pg_extension_config_dump('post.letters_failed', '');
+SELECT pg_catalog.pg_extension_config_dump('post.letters_done_default', '');
 SELECT pg_catalog.pg_extension_config_dump('post.letters_running', '');
 SELECT pg_catalog.pg_extension_config_dump('post.letters_token_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('post.letters_keys', '');
@@ -296,8 +328,11 @@ CREATE SEQUENCE post.parcels_token_seq;
 CREATE TABLE post.parcels_suspects (
     id pg_catalog.int8 PRIMARY KEY,
     crashes pg_catalog.int4 NOT NULL DEFAULT 1,
-    -- which life of the server it was noted in last
-    life pg_catalog.timestamptz NOT NULL
+    -- how often others ran as well, so that the crash was not counted
+    voided pg_catalog.int4 NOT NULL DEFAULT 0,
+    -- which life of the server it was noted in last, and whether alone
+    life pg_catalog.timestamptz NOT NULL,
+    alone pg_catalog.bool NOT NULL
 ) USING heap;
 COMMENT ON TABLE post.parcels_suspects IS 'Jobs that are run alone after a crash, to see whether they cause it.';
 
@@ -310,16 +345,19 @@ CREATE VIEW post.parcels_jobs AS
     UNION ALL
     SELECT id, address, weight, 'later', priority, attempt, created_at, run_at, NULL, error, sqlstate,
         context,
-        NULL, NULL
+        NULL,
+        NULL
     FROM post.parcels_later
     UNION ALL
     SELECT id, address, weight, 'running', priority, attempt, created_at, NULL, NULL, NULL, NULL,
-        NULL, lease_end, who
+        NULL,
+        lease_end, who
     FROM post.parcels_running
     UNION ALL
     SELECT id, address, weight, 'failed', priority, attempts, created_at, NULL, failed_at, error,
         sqlstate, context,
-        NULL, NULL
+        NULL,
+        NULL
     FROM post.parcels_failed;
 
 COMMENT ON TABLE post.parcels IS 'Jobs that may run now; INSERT or COPY enqueues.';
@@ -496,8 +534,11 @@ CREATE TABLE post.stamps_failed (
 CREATE TABLE post.stamps_suspects (
     id pg_catalog.int8 PRIMARY KEY,
     crashes pg_catalog.int4 NOT NULL DEFAULT 1,
-    -- which life of the server it was noted in last
-    life pg_catalog.timestamptz NOT NULL
+    -- how often others ran as well, so that the crash was not counted
+    voided pg_catalog.int4 NOT NULL DEFAULT 0,
+    -- which life of the server it was noted in last, and whether alone
+    life pg_catalog.timestamptz NOT NULL,
+    alone pg_catalog.bool NOT NULL
 ) USING heap;
 COMMENT ON TABLE post.stamps_suspects IS 'Jobs that are run alone after a crash, to see whether they cause it.';
 
@@ -626,6 +667,7 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON post.letters, post.letters_later, post.l
 GRANT SELECT, INSERT, UPDATE, DELETE ON post.letters_keys TO post_owner;
 GRANT USAGE ON SEQUENCE post.letters_id_seq TO post_owner;
 GRANT SELECT, INSERT, UPDATE, DELETE ON post.letters_running TO post_owner;
+GRANT SELECT, INSERT ON post.letters_done TO post_owner;
 GRANT SELECT, INSERT, UPDATE, DELETE ON post.parcels, post.parcels_later, post.parcels_failed,
     post.parcels_suspects TO post_owner;
 GRANT USAGE ON SEQUENCE post.parcels_id_seq TO post_owner;

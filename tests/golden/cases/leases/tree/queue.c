@@ -20,8 +20,17 @@
 
 #include "executor/spi.h"
 #include "utils/guc.h"
+#include "utils/memutils.h"
 
 #include "module.h"
+
+/* A statement that is prepared for some types of its parameters. */
+typedef struct PostKeptPlan
+{
+	SPIPlanPtr	plan;
+	/* as many as it has; the memory is kept for the next plan */
+	Oid		   *types;
+} PostKeptPlan;
 
 const PostQueue post_letters_queue = {
 	.name = "letters",
@@ -106,10 +115,14 @@ const PostQueue post_letters_queue = {
 	" RETURNING l.id, l.address, l.weight, l.unique_key, l.priority, l.attempt, l.created_at)"
 	" SELECT id, address, weight, unique_key, priority, attempt, created_at FROM ready UNION ALL SELECT id, address, weight, unique_key, priority, attempt, created_at FROM waiting",
 	.statements[POST_SQL_NOTE_SUSPECT] =
-	"INSERT INTO post.letters_suspects AS s (id, life) VALUES ($1, $2)"
+	"INSERT INTO post.letters_suspects AS s (id, life, alone) VALUES ($1, $2, $3)"
 	" ON CONFLICT (id) DO UPDATE SET crashes = s.crashes OPERATOR(pg_catalog.+)"
-	" CASE WHEN s.life OPERATOR(pg_catalog.=) $2 THEN 0 ELSE 1 END, life = $2"
-	" RETURNING crashes",
+	" CASE WHEN s.life OPERATOR(pg_catalog.=) $2 OR NOT s.alone THEN 0 ELSE 1 END,"
+	" voided = s.voided OPERATOR(pg_catalog.+) CASE WHEN s.life OPERATOR(pg_catalog.=) $2 OR s.alone THEN 0 ELSE 1 END,"
+	" life = $2, alone = $3"
+	" RETURNING crashes, voided",
+	.statements[POST_SQL_VOID_SUSPECTS] =
+	"UPDATE post.letters_suspects AS s SET alone = false WHERE s.life OPERATOR(pg_catalog.=) $1 AND s.alone",
 	.statements[POST_SQL_CLEAR_SUSPECT] =
 	"DELETE FROM post.letters_suspects AS s WHERE s.id OPERATOR(pg_catalog.=) $1",
 	.statements[POST_SQL_CLEAR_SUSPECTS] =
@@ -118,28 +131,63 @@ const PostQueue post_letters_queue = {
 	.statements[POST_SQL_LEASE] =
 	"INSERT INTO post.letters_running (id, address, weight, unique_key, priority, attempt, created_at, lease_end, token, who)"
 	" SELECT id, address, weight, unique_key, priority, attempt, created_at, lease_end, token, who FROM claimed",
+	.statements[POST_SQL_FIND_LEASES] =
+	"SELECT r.id FROM post.letters_running AS r WHERE r.id OPERATOR(pg_catalog.=) ANY ($1)",
 	.statements[POST_SQL_ACKNOWLEDGE] =
-	"DELETE FROM post.letters_running AS r USING ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) WITH ORDINALITY AS g(id, token, number)"
-	" WHERE r.id OPERATOR(pg_catalog.=) g.id AND r.token OPERATOR(pg_catalog.=) g.token"
-	" RETURNING r.id, r.unique_key",
+	"WITH gone AS (DELETE FROM post.letters_running AS r USING ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) WITH ORDINALITY AS g(id, token, number)"
+	" WHERE r.id OPERATOR(pg_catalog.=) g.id AND r.token OPERATOR(pg_catalog.=) g.token RETURNING r.id, r.address, r.weight, r.unique_key, r.priority, r.attempt, r.created_at, g.number),"
+	" kept AS (INSERT INTO post.letters_done (id, address, weight, unique_key, priority, attempts, created_at)"
+	" SELECT gone.id, gone.address, gone.weight, gone.unique_key, gone.priority, gone.attempt, gone.created_at FROM gone)"
+	" SELECT gone.number, gone.unique_key FROM gone",
 	.statements[POST_SQL_EXTEND] =
 	"UPDATE post.letters_running AS r SET lease_end = $3 FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) WITH ORDINALITY AS g(id, token, number)"
 	" WHERE r.id OPERATOR(pg_catalog.=) g.id AND r.token OPERATOR(pg_catalog.=) g.token"
-	" RETURNING r.id",
+	" RETURNING g.number",
 	.statements[POST_SQL_TAKE_BACK] =
 	"DELETE FROM post.letters_running AS r USING ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) WITH ORDINALITY AS g(id, token, number)"
 	" WHERE r.id OPERATOR(pg_catalog.=) g.id AND r.token OPERATOR(pg_catalog.=) g.token"
-	" RETURNING r.id, r.address, r.weight, r.unique_key, r.priority, r.attempt OPERATOR(pg_catalog.-) 1, r.created_at, g.number",
+	" RETURNING g.number, r.id, r.address, r.weight, r.unique_key, r.priority, r.attempt OPERATOR(pg_catalog.-) 1, r.created_at",
 	.statements[POST_SQL_END_LEASES] =
 	"DELETE FROM post.letters_running AS r"
 	" WHERE r.ctid OPERATOR(pg_catalog.=) ANY (ARRAY("
 	" SELECT e.ctid FROM post.letters_running AS e WHERE e.lease_end OPERATOR(pg_catalog.>=) $1"
 	" AND e.lease_end OPERATOR(pg_catalog.<=) pg_catalog.now()"
 	" ORDER BY e.lease_end LIMIT $2 FOR UPDATE SKIP LOCKED))"
-	" RETURNING r.id, r.address, r.weight, r.unique_key, r.priority, r.attempt OPERATOR(pg_catalog.-) 1, r.created_at, r.who",
+	" RETURNING r.who, r.id, r.address, r.weight, r.unique_key, r.priority, r.attempt OPERATOR(pg_catalog.-) 1, r.created_at",
 	.statements[POST_SQL_NEXT_END] =
 	"SELECT r.lease_end FROM post.letters_running AS r WHERE r.lease_end OPERATOR(pg_catalog.>=) $1"
 	" ORDER BY r.lease_end LIMIT 1",
+	.statements[POST_SQL_KEEP_DONE] =
+	"INSERT INTO post.letters_done (id, address, weight, unique_key, priority, attempts, created_at)"
+	" SELECT f.c1, f.c2, f.c3, f.c4, f.c5, GREATEST(f.c6, 0) OPERATOR(pg_catalog.+) 1, f.c7 FROM finished AS f",
+	.statements[POST_SQL_LIST_PARTITIONS] =
+	"WITH days AS (SELECT n.day AT TIME ZONE 'UTC' AS first,"
+	" (n.day OPERATOR(pg_catalog.+) '1 day'::pg_catalog.interval) AT TIME ZONE 'UTC' AS last,"
+	" 'letters_done_' OPERATOR(pg_catalog.||) pg_catalog.to_char(n.day, 'YYYYMMDD') AS name"
+	" FROM (SELECT pg_catalog.date_trunc('day', pg_catalog.now() AT TIME ZONE 'UTC')"
+	" OPERATOR(pg_catalog.+) pg_catalog.make_interval(days => g)"
+	" FROM pg_catalog.generate_series(0, 2) AS g) AS n(day))"
+	" SELECT pg_catalog.format('CREATE TABLE %1$I.%2$I PARTITION OF %3$s FOR VALUES FROM (%4$L) TO (%5$L)"
+	" USING heap; CREATE INDEX %6$I ON %1$I.%2$I (id)',"
+	" 'post', d.name, 'post.letters_done', d.first, d.last,"
+	" d.name OPERATOR(pg_catalog.||) '_id_idx')"
+	" FROM days AS d"
+	" WHERE pg_catalog.to_regclass(pg_catalog.format('%I.%I', 'post', d.name)) IS NULL"
+	" AND NOT EXISTS (SELECT FROM post.letters_done_default AS r WHERE r.done_at OPERATOR(pg_catalog.>=) d.first"
+	" AND r.done_at OPERATOR(pg_catalog.<) d.last)"
+	" UNION ALL"
+	" SELECT pg_catalog.format('DROP TABLE %s', c.oid::pg_catalog.regclass)"
+	" FROM pg_catalog.pg_inherits AS i"
+	" JOIN pg_catalog.pg_class AS c ON c.oid OPERATOR(pg_catalog.=) i.inhrelid"
+	" WHERE i.inhparent OPERATOR(pg_catalog.=) 'post.letters_done'::pg_catalog.regclass"
+	" AND pg_catalog.length(c.relname::pg_catalog.text) OPERATOR(pg_catalog.=) 21"
+	" AND pg_catalog.left(c.relname::pg_catalog.text, 13) OPERATOR(pg_catalog.=) 'letters_done_'"
+	" AND pg_catalog.right(c.relname::pg_catalog.text, 8) OPERATOR(pg_catalog.~) '^[0-9]+$'"
+	" AND (pg_catalog.to_date(pg_catalog.right(c.relname::pg_catalog.text, 8), 'YYYYMMDD') OPERATOR(pg_catalog.+) 1)::pg_catalog.timestamp AT TIME ZONE 'UTC'"
+	" OPERATOR(pg_catalog.<=) (pg_catalog.now() OPERATOR(pg_catalog.-) '604800 s'::pg_catalog.interval)",
+	.statements[POST_SQL_FORGET_DONE] =
+	"DELETE FROM post.letters_done_default AS r WHERE r.done_at OPERATOR(pg_catalog.<=)"
+	" (pg_catalog.now() OPERATOR(pg_catalog.-) '604800 s'::pg_catalog.interval)",
 };
 
 const PostQueue post_parcels_queue = {
@@ -221,10 +269,14 @@ const PostQueue post_parcels_queue = {
 	" RETURNING l.id, l.address, l.weight, l.priority, l.attempt, l.created_at)"
 	" SELECT id, address, weight, priority, attempt, created_at FROM ready UNION ALL SELECT id, address, weight, priority, attempt, created_at FROM waiting",
 	.statements[POST_SQL_NOTE_SUSPECT] =
-	"INSERT INTO post.parcels_suspects AS s (id, life) VALUES ($1, $2)"
+	"INSERT INTO post.parcels_suspects AS s (id, life, alone) VALUES ($1, $2, $3)"
 	" ON CONFLICT (id) DO UPDATE SET crashes = s.crashes OPERATOR(pg_catalog.+)"
-	" CASE WHEN s.life OPERATOR(pg_catalog.=) $2 THEN 0 ELSE 1 END, life = $2"
-	" RETURNING crashes",
+	" CASE WHEN s.life OPERATOR(pg_catalog.=) $2 OR NOT s.alone THEN 0 ELSE 1 END,"
+	" voided = s.voided OPERATOR(pg_catalog.+) CASE WHEN s.life OPERATOR(pg_catalog.=) $2 OR s.alone THEN 0 ELSE 1 END,"
+	" life = $2, alone = $3"
+	" RETURNING crashes, voided",
+	.statements[POST_SQL_VOID_SUSPECTS] =
+	"UPDATE post.parcels_suspects AS s SET alone = false WHERE s.life OPERATOR(pg_catalog.=) $1 AND s.alone",
 	.statements[POST_SQL_CLEAR_SUSPECT] =
 	"DELETE FROM post.parcels_suspects AS s WHERE s.id OPERATOR(pg_catalog.=) $1",
 	.statements[POST_SQL_CLEAR_SUSPECTS] =
@@ -233,25 +285,27 @@ const PostQueue post_parcels_queue = {
 	.statements[POST_SQL_LEASE] =
 	"INSERT INTO post.parcels_running (id, address, weight, priority, attempt, created_at, lease_end, token, who)"
 	" SELECT id, address, weight, priority, attempt, created_at, lease_end, token, who FROM claimed",
+	.statements[POST_SQL_FIND_LEASES] =
+	"SELECT r.id FROM post.parcels_running AS r WHERE r.id OPERATOR(pg_catalog.=) ANY ($1)",
 	.statements[POST_SQL_ACKNOWLEDGE] =
 	"DELETE FROM post.parcels_running AS r USING ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) WITH ORDINALITY AS g(id, token, number)"
 	" WHERE r.id OPERATOR(pg_catalog.=) g.id AND r.token OPERATOR(pg_catalog.=) g.token"
-	" RETURNING r.id",
+	" RETURNING g.number",
 	.statements[POST_SQL_EXTEND] =
 	"UPDATE post.parcels_running AS r SET lease_end = $3 FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) WITH ORDINALITY AS g(id, token, number)"
 	" WHERE r.id OPERATOR(pg_catalog.=) g.id AND r.token OPERATOR(pg_catalog.=) g.token"
-	" RETURNING r.id",
+	" RETURNING g.number",
 	.statements[POST_SQL_TAKE_BACK] =
 	"DELETE FROM post.parcels_running AS r USING ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) WITH ORDINALITY AS g(id, token, number)"
 	" WHERE r.id OPERATOR(pg_catalog.=) g.id AND r.token OPERATOR(pg_catalog.=) g.token"
-	" RETURNING r.id, r.address, r.weight, r.priority, r.attempt OPERATOR(pg_catalog.-) 1, r.created_at, g.number",
+	" RETURNING g.number, r.id, r.address, r.weight, r.priority, r.attempt OPERATOR(pg_catalog.-) 1, r.created_at",
 	.statements[POST_SQL_END_LEASES] =
 	"DELETE FROM post.parcels_running AS r"
 	" WHERE r.ctid OPERATOR(pg_catalog.=) ANY (ARRAY("
 	" SELECT e.ctid FROM post.parcels_running AS e WHERE e.lease_end OPERATOR(pg_catalog.>=) $1"
 	" AND e.lease_end OPERATOR(pg_catalog.<=) pg_catalog.now()"
 	" ORDER BY e.lease_end LIMIT $2 FOR UPDATE SKIP LOCKED))"
-	" RETURNING r.id, r.address, r.weight, r.priority, r.attempt OPERATOR(pg_catalog.-) 1, r.created_at, r.who",
+	" RETURNING r.who, r.id, r.address, r.weight, r.priority, r.attempt OPERATOR(pg_catalog.-) 1, r.created_at",
 	.statements[POST_SQL_NEXT_END] =
 	"SELECT r.lease_end FROM post.parcels_running AS r WHERE r.lease_end OPERATOR(pg_catalog.>=) $1"
 	" ORDER BY r.lease_end LIMIT 1",
@@ -332,10 +386,14 @@ const PostQueue post_stamps_queue = {
 	" RETURNING l.id, l.address, l.weight, l.priority, l.attempt, l.created_at)"
 	" SELECT id, address, weight, priority, attempt, created_at FROM ready UNION ALL SELECT id, address, weight, priority, attempt, created_at FROM waiting",
 	.statements[POST_SQL_NOTE_SUSPECT] =
-	"INSERT INTO post.stamps_suspects AS s (id, life) VALUES ($1, $2)"
+	"INSERT INTO post.stamps_suspects AS s (id, life, alone) VALUES ($1, $2, $3)"
 	" ON CONFLICT (id) DO UPDATE SET crashes = s.crashes OPERATOR(pg_catalog.+)"
-	" CASE WHEN s.life OPERATOR(pg_catalog.=) $2 THEN 0 ELSE 1 END, life = $2"
-	" RETURNING crashes",
+	" CASE WHEN s.life OPERATOR(pg_catalog.=) $2 OR NOT s.alone THEN 0 ELSE 1 END,"
+	" voided = s.voided OPERATOR(pg_catalog.+) CASE WHEN s.life OPERATOR(pg_catalog.=) $2 OR s.alone THEN 0 ELSE 1 END,"
+	" life = $2, alone = $3"
+	" RETURNING crashes, voided",
+	.statements[POST_SQL_VOID_SUSPECTS] =
+	"UPDATE post.stamps_suspects AS s SET alone = false WHERE s.life OPERATOR(pg_catalog.=) $1 AND s.alone",
 	.statements[POST_SQL_CLEAR_SUSPECT] =
 	"DELETE FROM post.stamps_suspects AS s WHERE s.id OPERATOR(pg_catalog.=) $1",
 	.statements[POST_SQL_CLEAR_SUSPECTS] =
@@ -344,7 +402,7 @@ const PostQueue post_stamps_queue = {
 };
 
 /* The plans of their statements, made when they are first needed. */
-static SPIPlanPtr plans[3][POST_SQL_COUNT];
+static PostKeptPlan plans[3][POST_SQL_COUNT];
 
 /* Whether each queue is paused, as of how many pauses; 0 for not known. */
 static bool paused[3];
@@ -361,22 +419,35 @@ void
 post_execute(const PostQueue *queue, PostQueueStatement statement, int expected,
 			 int nargs, Oid *types, Datum *values, const char *nulls)
 {
-	SPIPlanPtr *plan = &plans[queue->number][statement];
+	PostKeptPlan *plan = &plans[queue->number][statement];
 	int			nest_level = NewGUCNestLevel();
 	int			result;
 
+	/* a column that was altered has other values now */
+	if (plan->plan != NULL && nargs > 0 &&
+		memcmp(plan->types, types, sizeof(Oid) * nargs) != 0)
+	{
+		SPI_freeplan(plan->plan);
+		plan->plan = NULL;
+	}
 	(void) set_config_option("enable_seqscan", "off", PGC_USERSET,
 							 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
-	if (*plan == NULL)
+	if (plan->plan == NULL)
 	{
 		SPIPlanPtr	prepared = SPI_prepare(queue->statements[statement], nargs, types);
 
 		if (prepared == NULL || SPI_keepplan(prepared) != 0)
 			elog(ERROR, "could not prepare statement: %s",
 				 SPI_result_code_string(SPI_result));
-		*plan = prepared;
+		if (nargs > 0)
+		{
+			if (plan->types == NULL)
+				plan->types = MemoryContextAlloc(TopMemoryContext, sizeof(Oid) * nargs);
+			memcpy(plan->types, types, sizeof(Oid) * nargs);
+		}
+		plan->plan = prepared;
 	}
-	result = SPI_execute_plan(*plan, values, nulls, false, 0);
+	result = SPI_execute_plan(plan->plan, values, nulls, false, 0);
 	AtEOXact_GUC(true, nest_level);
 	if (result != expected)
 		elog(ERROR, "unexpected result of statement: %s",
@@ -393,16 +464,22 @@ bool
 post_is_paused(const PostQueue *queue)
 {
 	uint64		pauses = pg_atomic_read_u64(&post_shared->pauses);
+	bool		mine = post_pauses_pending();
+	bool		now;
 
 	pg_read_barrier();
-	if (paused_as_of[queue->number] != pauses)
+	if (!mine && paused_as_of[queue->number] == pauses)
+		return paused[queue->number];
+	post_execute(queue, POST_SQL_IS_PAUSED, SPI_OK_SELECT, 0, NULL, NULL, NULL);
+	now = SPI_processed > 0;
+	SPI_freetuptable(SPI_tuptable);
+	/* what this transaction has changed may be undone */
+	if (!mine)
 	{
-		post_execute(queue, POST_SQL_IS_PAUSED, SPI_OK_SELECT, 0, NULL, NULL, NULL);
-		paused[queue->number] = SPI_processed > 0;
+		paused[queue->number] = now;
 		paused_as_of[queue->number] = pauses;
-		SPI_freetuptable(SPI_tuptable);
 	}
-	return paused[queue->number];
+	return now;
 }
 
 /*

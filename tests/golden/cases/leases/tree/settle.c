@@ -26,14 +26,16 @@ static void settle_job(PostJobBatch *batch, PostJob *job, Oid *types,
 					   Datum *values, char *nulls);
 
 /*
- * Write down what became of the jobs that are not done: they failed, and are
- * tried again later or given up, or their turn has not come.
+ * Write down what became of jobs: they failed, and are tried again later or
+ * given up, or their turn has not come, or they are done and that is kept.
  */
 void
 post_settle(PostJobBatch *batch)
 {
 	if (batch->nfailed > 0 || batch->nleft > 0)
 		settle_rest(batch);
+	if (batch->queue->statements[POST_SQL_KEEP_DONE] != NULL)
+		post_keep_done(batch);
 	if (batch->queue->statements[POST_SQL_RELEASE_KEYS] != NULL)
 		release_keys(batch);
 }

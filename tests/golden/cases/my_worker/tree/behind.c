@@ -17,6 +17,7 @@
 /* A sweep takes one part in so many of the time. */
 #define SWEEP_SHARE		20
 
+static void add_locked(MyWorkerQueueLane *lane, int priority, int64 id);
 static void clear_locked(MyWorkerQueueLane *lane);
 static void lower_for(MyWorkerQueueLane *lane, const int64 *first);
 
@@ -119,10 +120,31 @@ my_worker_postpone_sweep(MyWorkerQueueLane *lane, int64 every)
 void
 my_worker_note_locked(MyWorkerQueueLane *lane, int priority, int64 id, TimestampTz again)
 {
-	bool		known = false;
-
 	LWLockAcquire(&my_worker_shared->lock, LW_EXCLUSIVE);
 	lane->locked_until = Min(lane->locked_until, again);
+	add_locked(lane, priority, id);
+	LWLockRelease(&my_worker_shared->lock);
+}
+
+/*
+ * Put jobs back that were taken, for whoever claims next: nobody has looked at
+ * them.
+ */
+void
+my_worker_put_back_locked(MyWorkerQueueLane *lane, const MyWorkerLockedJob *jobs, int njobs)
+{
+	LWLockAcquire(&my_worker_shared->lock, LW_EXCLUSIVE);
+	lane->locked_until = DT_NOBEGIN;
+	for (int i = 0; i < njobs; i++)
+		add_locked(lane, jobs[i].priority, jobs[i].id);
+	LWLockRelease(&my_worker_shared->lock);
+}
+
+static void
+add_locked(MyWorkerQueueLane *lane, int priority, int64 id)
+{
+	bool		known = false;
+
 	for (int i = 0; i < lane->nlocked && !known; i++)
 		known = lane->locked[i].id == id && lane->locked[i].priority == priority;
 	if (!known && lane->nlocked < MAX_LOCKED)
@@ -133,7 +155,6 @@ my_worker_note_locked(MyWorkerQueueLane *lane, int priority, int64 id, Timestamp
 	}
 	else if (!known)
 		lane->more_locked[priority] = Min(lane->more_locked[priority], id);
-	LWLockRelease(&my_worker_shared->lock);
 }
 
 /*

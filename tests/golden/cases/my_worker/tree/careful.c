@@ -23,15 +23,23 @@
 
 #include "claim.h"
 
-/* How long a process may keep others of the extension from their turns, ms. */
+/*
+ * How long a process may keep others of the extension from their turns, ms; and
+ * how often that is doubled at most for a job during which others had theirs.
+ */
 #define TURN_TIME		5000
+#define MOST_DOUBLED	10
 
 /* The job that is to run alone. */
 static int	noted_priority;
 static int64 noted_id;
 
-/* In how many lives of the server it was noted. */
+/* In how many lives of the server it was noted, and whether that still stands. */
 static int	noted_times;
+static bool note_stands = false;
+
+/* Whether this process is counted among those that run such a job. */
+static bool counted = false;
 
 /* When the turn of another process has lasted as long as one may. */
 static TimestampTz turn_at = DT_NOEND;
@@ -41,9 +49,11 @@ static bool cleared = false;
 
 static void at_exit(int code, Datum arg);
 static bool is_careful(const MyWorkerQueue *queue);
-static bool take_turn(void);
+static bool take_turn(bool *alone);
 static bool pick(const MyWorkerQueue *queue);
-static int	note(const MyWorkerQueue *queue);
+static void note(const MyWorkerQueue *queue, bool alone);
+static void void_notes(void);
+static void clear_note(const MyWorkerQueue *queue);
 static void count_down(const MyWorkerQueue *queue, int jobs);
 
 /*
@@ -107,9 +117,11 @@ at_exit(int code, Datum arg)
 MyWorkerRoundCare
 my_worker_take_care(const MyWorkerWorkerSpec *worker, const MyWorkerQueue *queue)
 {
+	bool		alone;
+
 	if (!is_careful(queue))
 		return MY_WORKER_CARE_NONE;
-	if (!take_turn())
+	if (!take_turn(&alone))
 		return MY_WORKER_CARE_WAIT;
 
 	MemoryContextReset(my_worker_loop_context);
@@ -126,6 +138,9 @@ my_worker_take_care(const MyWorkerWorkerSpec *worker, const MyWorkerQueue *queue
 		my_worker_end_turn(true);
 		return MY_WORKER_CARE_AGAIN;
 	}
+	/* its round ended in an error, and not in a crash */
+	if (note_stands)
+		clear_note(queue);
 	if (!pick(queue))
 	{
 		my_worker_commit();
@@ -134,10 +149,13 @@ my_worker_take_care(const MyWorkerWorkerSpec *worker, const MyWorkerQueue *queue
 		return MY_WORKER_CARE_AGAIN;
 	}
 
-	noted_times = note(queue);
+	note(queue, alone);
+	if (!alone)
+		void_notes();
 	/* on disk, whatever the worker's commits otherwise wait for */
 	ForceSyncCommit();
 	my_worker_commit();
+	note_stands = true;
 	return MY_WORKER_CARE_ONE;
 }
 
@@ -156,18 +174,6 @@ my_worker_claim_noted(MyWorkerJobBatch *batch)
 }
 
 /*
- * The job that was noted is done, has failed without a crash, or is gone.
- */
-void
-my_worker_clear_note(const MyWorkerQueue *queue)
-{
-	Oid			type = INT8OID;
-	Datum		id = Int64GetDatum(noted_id);
-
-	my_worker_execute(queue, MY_WORKER_SQL_CLEAR_SUSPECT, SPI_OK_DELETE, 1, &type, &id, NULL);
-}
-
-/*
  * In a round of a process that need not be careful: what is noted was cut short
  * by a stop in order.
  */
@@ -179,18 +185,39 @@ my_worker_clear_old_notes(const MyWorkerQueue *queue)
 }
 
 /*
- * A round is committed, and with it what was done to the notes.
+ * A round is committed.  The note goes in a transaction of its own, so that
+ * nothing holds it while the job runs.
  */
 void
-my_worker_end_care(const MyWorkerQueue *queue, MyWorkerRoundCare care, int jobs)
+my_worker_end_care(const MyWorkerWorkerSpec *worker, const MyWorkerQueue *queue,
+				   MyWorkerRoundCare care, int jobs)
 {
 	if (care == MY_WORKER_CARE_NONE)
-		cleared = true;
-	else
 	{
-		count_down(queue, jobs);
-		my_worker_end_turn(true);
+		cleared = true;
+		return;
 	}
+	if (my_worker_begin(worker))
+	{
+		clear_note(queue);
+		ForceSyncCommit();
+		my_worker_commit();
+		note_stands = false;
+	}
+	count_down(queue, jobs);
+	my_worker_end_turn(true);
+}
+
+/*
+ * The job that was noted is done, has failed without a crash, or is gone.
+ */
+static void
+clear_note(const MyWorkerQueue *queue)
+{
+	Oid			type = INT8OID;
+	Datum		id = Int64GetDatum(noted_id);
+
+	my_worker_execute(queue, MY_WORKER_SQL_CLEAR_SUSPECT, SPI_OK_DELETE, 1, &type, &id, NULL);
 }
 
 /*
@@ -211,22 +238,28 @@ is_careful(const MyWorkerQueue *queue)
 /*
  * One process of the extension at a time, so that no other job is blamed; but
  * one that goes on for long does not keep the other queues from their jobs.
+ * "alone" tells whether no other process runs a job that was noted.
  */
 static bool
-take_turn(void)
+take_turn(bool *alone)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	bool		mine;
 
 	LWLockAcquire(&my_worker_shared->lock, LW_EXCLUSIVE);
-	if (my_worker_shared->careful_pid == 0 || now < my_worker_shared->careful_since ||
-		TimestampDifferenceExceeds(my_worker_shared->careful_since, now, TURN_TIME))
+	mine = my_worker_shared->careful_pid == 0 || now < my_worker_shared->careful_since ||
+		TimestampDifferenceExceeds(my_worker_shared->careful_since, now, my_worker_shared->careful_limit);
+	if (mine)
 	{
 		my_worker_shared->careful_pid = MyProcPid;
 		my_worker_shared->careful_since = now;
+		my_worker_shared->careful_limit = TURN_TIME;
+		*alone = my_worker_shared->careful_jobs == 0;
+		my_worker_shared->careful_jobs++;
+		counted = true;
 	}
-	mine = my_worker_shared->careful_pid == MyProcPid;
-	turn_at = mine ? DT_NOEND : TimestampTzPlusMilliseconds(my_worker_shared->careful_since, TURN_TIME);
+	turn_at = mine ? DT_NOEND :
+		TimestampTzPlusMilliseconds(my_worker_shared->careful_since, my_worker_shared->careful_limit);
 	LWLockRelease(&my_worker_shared->lock);
 	return mine;
 }
@@ -253,6 +286,9 @@ void
 my_worker_end_turn(bool wake)
 {
 	LWLockAcquire(&my_worker_shared->lock, LW_EXCLUSIVE);
+	if (counted)
+		my_worker_shared->careful_jobs--;
+	counted = false;
 	if (my_worker_shared->careful_pid == MyProcPid)
 	{
 		my_worker_shared->careful_pid = 0;
@@ -310,32 +346,55 @@ pick(const MyWorkerQueue *queue)
 }
 
 /*
- * Note that a job is about to run; in how many lives of the server it was.  A
- * round that ends in an error is no crash.
+ * Note that a job is about to run, and learn in how many lives of the server it
+ * was.  A round that ends in an error is no crash; nor is one blamed during
+ * which others ran as well, but the next such turn is twice as long.
  */
-static int
-note(const MyWorkerQueue *queue)
+static void
+note(const MyWorkerQueue *queue, bool alone)
 {
-	Oid			types[] = {INT8OID, TIMESTAMPTZOID};
+	Oid			types[] = {INT8OID, TIMESTAMPTZOID, BOOLOID};
 	Datum		values[] = {
 		Int64GetDatum(noted_id),
 		TimestampTzGetDatum(my_worker_shared->life),
+		BoolGetDatum(alone),
 	};
-	int			times;
+	int			voided;
 	bool		isnull;
 
 	my_worker_execute(queue, MY_WORKER_SQL_NOTE_SUSPECT, SPI_OK_INSERT_RETURNING,
 					  lengthof(types), types, values, NULL);
-	times = DatumGetInt32(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	noted_times = DatumGetInt32(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	voided = DatumGetInt32(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &isnull));
 	SPI_freetuptable(SPI_tuptable);
-	if (times > 1)
+
+	LWLockAcquire(&my_worker_shared->lock, LW_EXCLUSIVE);
+	if (my_worker_shared->careful_pid == MyProcPid)
+		my_worker_shared->careful_limit = TURN_TIME << Min(voided, MOST_DOUBLED);
+	LWLockRelease(&my_worker_shared->lock);
+	if (noted_times > 1)
 		ereport(LOG,
 				(errmsg("job " INT64_FORMAT " of queue \"%s\" was in hand when the server crashed",
 						noted_id, queue->name),
 				 errdetail("That was %d of %d times after which it is given up.",
-						   times, queue->crashes),
+						   noted_times, queue->crashes),
 				 errhidestmt(true)));
-	return times;
+}
+
+/*
+ * From now on several jobs run that were noted, and a crash is nobody's.
+ */
+static void
+void_notes(void)
+{
+	static const MyWorkerQueue *const queues[] = {
+		&my_worker_my_queue_queue,
+	};
+	Oid			type = TIMESTAMPTZOID;
+	Datum		life = TimestampTzGetDatum(my_worker_shared->life);
+
+	for (int i = 0; i < (int) lengthof(queues); i++)
+		my_worker_execute(queues[i], MY_WORKER_SQL_VOID_SUSPECTS, SPI_OK_UPDATE, 1, &type, &life, NULL);
 }
 
 /*

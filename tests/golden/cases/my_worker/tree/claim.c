@@ -27,6 +27,7 @@ static void claim_all(MyWorkerJobBatch *batch, int due, TimestampTz due_after, i
 static int	look_for_due(MyWorkerJobBatch *batch, bool again, bool claimed, TimestampTz *after);
 static void claim_due(MyWorkerJobBatch *batch, int priority, TimestampTz after, int limit);
 static void claim_ready(MyWorkerJobBatch *batch, int last_priority, int limit);
+static int	job_priority(const MyWorkerJobBatch *batch, int job);
 static void note_way(MyWorkerJobBatch *batch, MyWorkerClaimWay way);
 
 /*
@@ -116,7 +117,7 @@ my_worker_claim_suspect(MyWorkerJobBatch *batch, int priority, int64 id)
 
 	my_worker_execute(batch->queue, MY_WORKER_SQL_CLAIM_SUSPECT, SPI_OK_SELECT,
 					  lengthof(types), types, values, NULL);
-	my_worker_add_rows(batch);
+	my_worker_add_rows(batch, 0);
 }
 
 /*
@@ -137,12 +138,12 @@ my_worker_make_batch(const MyWorkerQueue *queue, MyWorkerQueueLane *lane, Memory
 }
 
 /*
- * Add a job.  Its columns are those of "tupdesc" that come first; they are
- * copied, and no longer depend on the tables.
+ * Add a job.  Its columns are the first ones of "tupdesc" after those that are
+ * skipped; they are copied, and no longer depend on the tables.
  */
 void
-my_worker_add_job(MyWorkerJobBatch *batch, TupleDesc tupdesc, const Datum *values,
-				  const bool *nulls)
+my_worker_add_job(MyWorkerJobBatch *batch, TupleDesc tupdesc, int skipped,
+				  const Datum *values, const bool *nulls)
 {
 	int			ncolumns = batch->queue->ncolumns;
 	MemoryContext old_context = MemoryContextSwitchTo(batch->context);
@@ -152,7 +153,7 @@ my_worker_add_job(MyWorkerJobBatch *batch, TupleDesc tupdesc, const Datum *value
 	{
 		batch->types = palloc(sizeof(Oid) * ncolumns);
 		for (int column = 0; column < ncolumns; column++)
-			batch->types[column] = TupleDescAttr(tupdesc, column)->atttypid;
+			batch->types[column] = TupleDescAttr(tupdesc, skipped + column)->atttypid;
 	}
 	if (batch->njobs == batch->room)
 	{
@@ -177,27 +178,28 @@ my_worker_add_job(MyWorkerJobBatch *batch, TupleDesc tupdesc, const Datum *value
 	job->hopeless = false;
 	for (int column = 0; column < ncolumns; column++)
 	{
-		Form_pg_attribute attribute = TupleDescAttr(tupdesc, column);
+		Form_pg_attribute attribute = TupleDescAttr(tupdesc, skipped + column);
+		Datum		value = values[skipped + column];
 
-		job->values[column] = values[column];
-		job->nulls[column] = nulls[column];
-		if (nulls[column] || attribute->attbyval)
+		job->values[column] = value;
+		job->nulls[column] = nulls[skipped + column];
+		if (job->nulls[column] || attribute->attbyval)
 			continue;
 		if (attribute->attlen == -1 &&
-			(VARATT_IS_EXTERNAL(DatumGetPointer(values[column])) ||
-			 VARATT_IS_COMPRESSED(DatumGetPointer(values[column]))))
-			job->values[column] = PointerGetDatum(PG_DETOAST_DATUM_COPY(values[column]));
+			(VARATT_IS_EXTERNAL(DatumGetPointer(value)) ||
+			 VARATT_IS_COMPRESSED(DatumGetPointer(value))))
+			job->values[column] = PointerGetDatum(PG_DETOAST_DATUM_COPY(value));
 		else
-			job->values[column] = datumCopy(values[column], false, attribute->attlen);
+			job->values[column] = datumCopy(value, false, attribute->attlen);
 	}
 	MemoryContextSwitchTo(old_context);
 }
 
 /*
- * Add the rows that a statement has returned.
+ * Add the rows that a statement has returned, without the first columns.
  */
 void
-my_worker_add_rows(MyWorkerJobBatch *batch)
+my_worker_add_rows(MyWorkerJobBatch *batch, int skipped)
 {
 	SPITupleTable *rows = SPI_tuptable;
 	int			nrows = (int) SPI_processed;
@@ -207,7 +209,7 @@ my_worker_add_rows(MyWorkerJobBatch *batch)
 	for (int i = 0; i < nrows; i++)
 	{
 		heap_deform_tuple(rows->vals[i], rows->tupdesc, values, nulls);
-		my_worker_add_job(batch, rows->tupdesc, values, nulls);
+		my_worker_add_job(batch, rows->tupdesc, skipped, values, nulls);
 	}
 	SPI_freetuptable(rows);
 }
@@ -278,7 +280,7 @@ claim_due(MyWorkerJobBatch *batch, int priority, TimestampTz after, int limit)
 		return;
 	my_worker_execute(batch->queue, MY_WORKER_SQL_CLAIM_DUE, SPI_OK_SELECT,
 					  lengthof(types), types, values, NULL);
-	my_worker_add_rows(batch);
+	my_worker_add_rows(batch, 0);
 }
 
 /*
@@ -287,6 +289,7 @@ claim_due(MyWorkerJobBatch *batch, int priority, TimestampTz after, int limit)
 static void
 claim_ready(MyWorkerJobBatch *batch, int last_priority, int limit)
 {
+	int			before = batch->njobs;
 	Oid			types[] = {INT8OID, INT2OID};
 	Datum		values[] = {
 		Int64GetDatum(limit - batch->njobs),
@@ -297,7 +300,16 @@ claim_ready(MyWorkerJobBatch *batch, int last_priority, int limit)
 		return;
 	my_worker_execute(batch->queue, MY_WORKER_SQL_CLAIM, SPI_OK_SELECT,
 					  lengthof(types), types, values, NULL);
-	my_worker_add_rows(batch);
+	my_worker_add_rows(batch, 0);
+	/* if this is undone, others hear of it */
+	for (int i = before; batch->lane != NULL && i < batch->njobs; i++)
+		my_worker_note_claimed(batch->lane, job_priority(batch, i), ID_BEFORE(DatumGetInt64(batch->jobs[i].values[0])));
+}
+
+static int
+job_priority(const MyWorkerJobBatch *batch, int job)
+{
+	return DatumGetInt16(batch->jobs[job].values[batch->queue->ncolumns - 3]);
 }
 
 /*
@@ -350,7 +362,7 @@ my_worker_way_reason(MyWorkerClaimWay way)
 		case MY_WORKER_CLAIM_CACHED:
 			return "The queue's sequence is not the one it came with, or has a CACHE.";
 		case MY_WORKER_CLAIM_FORBIDDEN:
-			return "The worker's role lacks SELECT or DELETE on the queue's table.";
+			return "The role that claims lacks SELECT or DELETE on the queue's table.";
 	}
 	return "Nothing stands in the way.";
 }

@@ -61,13 +61,14 @@ extern bool my_worker_begin_sweep(MyWorkerQueueLane *lane, int *priority, int64 
 extern void my_worker_end_sweep(MyWorkerQueueLane *lane, int priority, int64 after, TimestampTz began);
 extern void my_worker_postpone_sweep(MyWorkerQueueLane *lane, int64 every);
 extern void my_worker_note_locked(MyWorkerQueueLane *lane, int priority, int64 id, TimestampTz again);
+extern void my_worker_put_back_locked(MyWorkerQueueLane *lane, const MyWorkerLockedJob *jobs, int njobs);
 extern int	my_worker_take_locked(MyWorkerQueueLane *lane, MyWorkerLockedJob *jobs);
 extern TimestampTz my_worker_locked_until(MyWorkerQueueLane *lane);
 extern void my_worker_give_up_locked(MyWorkerQueueLane *lane);
 
 /* jobs as rows that become part of a batch */
 extern void my_worker_claim_suspect(MyWorkerJobBatch *batch, int priority, int64 id);
-extern void my_worker_add_job(MyWorkerJobBatch *batch, TupleDesc tupdesc,
+extern void my_worker_add_job(MyWorkerJobBatch *batch, TupleDesc tupdesc, int skipped,
 							  const Datum *values, const bool *nulls);
 
 /* claims by the index, past the executor */

@@ -257,8 +257,8 @@ my_worker_claim_locked(MyWorkerClaimScan *scan)
 
 		if (scan->batch->njobs >= scan->limit)
 		{
-			my_worker_note_locked(lane, locked[i].priority, locked[i].id, GetCurrentTimestamp());
-			continue;
+			my_worker_put_back_locked(lane, &locked[i], nlocked - i);
+			break;
 		}
 		/* what is still locked is noted anew */
 		rows = begin_scan(scan, locked[i].priority, BTEqualStrategyNumber, F_INT8EQ, locked[i].id, false);
@@ -409,7 +409,7 @@ take_row(MyWorkerClaimScan *scan)
 			return;
 	}
 	slot_getsomeattrs(slot, scan->batch->queue->ncolumns);
-	my_worker_add_job(scan->batch, slot->tts_tupleDescriptor, slot->tts_values, slot->tts_isnull);
+	my_worker_add_job(scan->batch, slot->tts_tupleDescriptor, 0, slot->tts_values, slot->tts_isnull);
 	priority = DatumGetInt16(slot->tts_values[PRIORITY_COLUMN(scan->batch->queue) - 1]);
 	id = DatumGetInt64(slot->tts_values[ID_COLUMN - 1]);
 	/* it may lie below the mark */

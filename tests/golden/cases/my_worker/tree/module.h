@@ -188,9 +188,12 @@ typedef struct MyWorkerShared
 	MyWorkerWorkerState worker;
 	/* when it was set up, by which one life of the server is told from others */
 	TimestampTz life;
-	/* the process that runs a job alone, after a crash, and since when */
+	/* after a crash: the process whose turn it is, since when, how long, ms */
 	pid_t		careful_pid;
 	TimestampTz careful_since;
+	int			careful_limit;
+	/* how many processes run a job that was noted before */
+	int			careful_jobs;
 	/* one a queue */
 	MyWorkerQueueSuspicion suspicions[1];
 	/* how often a queue was paused, or let go on */
@@ -237,6 +240,7 @@ typedef enum MyWorkerQueueStatement
 	MY_WORKER_SQL_PICK_SUSPECT,
 	MY_WORKER_SQL_CLAIM_SUSPECT,
 	MY_WORKER_SQL_NOTE_SUSPECT,
+	MY_WORKER_SQL_VOID_SUSPECTS,
 	MY_WORKER_SQL_CLEAR_SUSPECT,
 	MY_WORKER_SQL_CLEAR_SUSPECTS,
 	MY_WORKER_SQL_COUNT
@@ -397,9 +401,9 @@ extern bool my_worker_has_crashed(void);
 extern void my_worker_enter_careful(MyWorkerQueueLane *lane, const MyWorkerQueue *queue, int jobs);
 extern MyWorkerRoundCare my_worker_take_care(const MyWorkerWorkerSpec *worker, const MyWorkerQueue *queue);
 extern void my_worker_claim_noted(MyWorkerJobBatch *batch);
-extern void my_worker_clear_note(const MyWorkerQueue *queue);
 extern void my_worker_clear_old_notes(const MyWorkerQueue *queue);
-extern void my_worker_end_care(const MyWorkerQueue *queue, MyWorkerRoundCare care, int jobs);
+extern void my_worker_end_care(const MyWorkerWorkerSpec *worker, const MyWorkerQueue *queue,
+							   MyWorkerRoundCare care, int jobs);
 extern void my_worker_end_turn(bool wake);
 extern int64 my_worker_until_turn(int64 timeout);
 
@@ -422,13 +426,14 @@ extern void my_worker_note_jobs(int queue, int64 after);
 extern int64 my_worker_queue_last_id(const MyWorkerQueue *queue);
 extern MyWorkerJobBatch *my_worker_make_batch(const MyWorkerQueue *queue, MyWorkerQueueLane *lane,
 											  MemoryContext context);
-extern void my_worker_add_rows(MyWorkerJobBatch *batch);
+extern void my_worker_add_rows(MyWorkerJobBatch *batch, int skipped);
 extern void my_worker_claim(MyWorkerJobBatch *batch, int limit, int64 every);
 extern void my_worker_execute(const MyWorkerQueue *queue, MyWorkerQueueStatement statement,
 							  int expected, int nargs, Oid *types, Datum *values,
 							  const char *nulls);
 extern bool my_worker_is_paused(const MyWorkerQueue *queue);
 extern bool my_worker_seen_paused(const MyWorkerQueue *queue);
+extern bool my_worker_pauses_pending(void);
 extern int	my_worker_next_attempt(int attempt);
 extern void my_worker_settle(MyWorkerJobBatch *batch);
 extern void my_worker_report_failures(MyWorkerJobBatch *batch);

@@ -20,8 +20,17 @@
 
 #include "executor/spi.h"
 #include "utils/guc.h"
+#include "utils/memutils.h"
 
 #include "module.h"
+
+/* A statement that is prepared for some types of its parameters. */
+typedef struct MyWorkerKeptPlan
+{
+	SPIPlanPtr	plan;
+	/* as many as it has; the memory is kept for the next plan */
+	Oid		   *types;
+} MyWorkerKeptPlan;
 
 const MyWorkerQueue my_worker_my_queue_queue = {
 	.name = "my_queue",
@@ -97,10 +106,14 @@ const MyWorkerQueue my_worker_my_queue_queue = {
 	" RETURNING l.id, l.payload, l.priority, l.attempt, l.created_at)"
 	" SELECT id, payload, priority, attempt, created_at FROM ready UNION ALL SELECT id, payload, priority, attempt, created_at FROM waiting",
 	.statements[MY_WORKER_SQL_NOTE_SUSPECT] =
-	"INSERT INTO public.my_queue_suspects AS s (id, life) VALUES ($1, $2)"
+	"INSERT INTO public.my_queue_suspects AS s (id, life, alone) VALUES ($1, $2, $3)"
 	" ON CONFLICT (id) DO UPDATE SET crashes = s.crashes OPERATOR(pg_catalog.+)"
-	" CASE WHEN s.life OPERATOR(pg_catalog.=) $2 THEN 0 ELSE 1 END, life = $2"
-	" RETURNING crashes",
+	" CASE WHEN s.life OPERATOR(pg_catalog.=) $2 OR NOT s.alone THEN 0 ELSE 1 END,"
+	" voided = s.voided OPERATOR(pg_catalog.+) CASE WHEN s.life OPERATOR(pg_catalog.=) $2 OR s.alone THEN 0 ELSE 1 END,"
+	" life = $2, alone = $3"
+	" RETURNING crashes, voided",
+	.statements[MY_WORKER_SQL_VOID_SUSPECTS] =
+	"UPDATE public.my_queue_suspects AS s SET alone = false WHERE s.life OPERATOR(pg_catalog.=) $1 AND s.alone",
 	.statements[MY_WORKER_SQL_CLEAR_SUSPECT] =
 	"DELETE FROM public.my_queue_suspects AS s WHERE s.id OPERATOR(pg_catalog.=) $1",
 	.statements[MY_WORKER_SQL_CLEAR_SUSPECTS] =
@@ -109,7 +122,7 @@ const MyWorkerQueue my_worker_my_queue_queue = {
 };
 
 /* The plans of their statements, made when they are first needed. */
-static SPIPlanPtr plans[1][MY_WORKER_SQL_COUNT];
+static MyWorkerKeptPlan plans[1][MY_WORKER_SQL_COUNT];
 
 /* Whether each queue is paused, as of how many pauses; 0 for not known. */
 static bool paused[1];
@@ -126,22 +139,35 @@ void
 my_worker_execute(const MyWorkerQueue *queue, MyWorkerQueueStatement statement, int expected,
 				  int nargs, Oid *types, Datum *values, const char *nulls)
 {
-	SPIPlanPtr *plan = &plans[queue->number][statement];
+	MyWorkerKeptPlan *plan = &plans[queue->number][statement];
 	int			nest_level = NewGUCNestLevel();
 	int			result;
 
+	/* a column that was altered has other values now */
+	if (plan->plan != NULL && nargs > 0 &&
+		memcmp(plan->types, types, sizeof(Oid) * nargs) != 0)
+	{
+		SPI_freeplan(plan->plan);
+		plan->plan = NULL;
+	}
 	(void) set_config_option("enable_seqscan", "off", PGC_USERSET,
 							 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
-	if (*plan == NULL)
+	if (plan->plan == NULL)
 	{
 		SPIPlanPtr	prepared = SPI_prepare(queue->statements[statement], nargs, types);
 
 		if (prepared == NULL || SPI_keepplan(prepared) != 0)
 			elog(ERROR, "could not prepare statement: %s",
 				 SPI_result_code_string(SPI_result));
-		*plan = prepared;
+		if (nargs > 0)
+		{
+			if (plan->types == NULL)
+				plan->types = MemoryContextAlloc(TopMemoryContext, sizeof(Oid) * nargs);
+			memcpy(plan->types, types, sizeof(Oid) * nargs);
+		}
+		plan->plan = prepared;
 	}
-	result = SPI_execute_plan(*plan, values, nulls, false, 0);
+	result = SPI_execute_plan(plan->plan, values, nulls, false, 0);
 	AtEOXact_GUC(true, nest_level);
 	if (result != expected)
 		elog(ERROR, "unexpected result of statement: %s",
@@ -158,16 +184,22 @@ bool
 my_worker_is_paused(const MyWorkerQueue *queue)
 {
 	uint64		pauses = pg_atomic_read_u64(&my_worker_shared->pauses);
+	bool		mine = my_worker_pauses_pending();
+	bool		now;
 
 	pg_read_barrier();
-	if (paused_as_of[queue->number] != pauses)
+	if (!mine && paused_as_of[queue->number] == pauses)
+		return paused[queue->number];
+	my_worker_execute(queue, MY_WORKER_SQL_IS_PAUSED, SPI_OK_SELECT, 0, NULL, NULL, NULL);
+	now = SPI_processed > 0;
+	SPI_freetuptable(SPI_tuptable);
+	/* what this transaction has changed may be undone */
+	if (!mine)
 	{
-		my_worker_execute(queue, MY_WORKER_SQL_IS_PAUSED, SPI_OK_SELECT, 0, NULL, NULL, NULL);
-		paused[queue->number] = SPI_processed > 0;
+		paused[queue->number] = now;
 		paused_as_of[queue->number] = pauses;
-		SPI_freetuptable(SPI_tuptable);
 	}
-	return paused[queue->number];
+	return now;
 }
 
 /*

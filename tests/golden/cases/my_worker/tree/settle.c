@@ -24,8 +24,8 @@ static void settle_job(MyWorkerJobBatch *batch, MyWorkerJob *job, Oid *types,
 					   Datum *values, char *nulls);
 
 /*
- * Write down what became of the jobs that are not done: they failed, and are
- * tried again later or given up, or their turn has not come.
+ * Write down what became of jobs: they failed, and are tried again later or
+ * given up, or their turn has not come, or they are done and that is kept.
  */
 void
 my_worker_settle(MyWorkerJobBatch *batch)

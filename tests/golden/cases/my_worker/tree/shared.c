@@ -222,6 +222,8 @@ set_shutdown_requested(bool requested)
 	LWLockAcquire(&my_worker_shared->lock, LW_EXCLUSIVE);
 	my_worker_shared->shutdown_requested = requested;
 	my_worker_shared->worker.shutdown_requested = requested;
+	/* whoever waits for jobs that were not given out is told of them */
+	pg_atomic_fetch_add_u64(&my_worker_shared->pauses, 1);
 	for (int i = 0; i < my_worker_shared->nslots; i++)
 	{
 		MyWorkerProcessSlot *slot = &my_worker_shared->slots[i];

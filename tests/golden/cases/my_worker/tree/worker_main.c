@@ -135,7 +135,6 @@ work(void)
 	if (care == MY_WORKER_CARE_ONE)
 	{
 		my_worker_claim_noted(batch);
-		my_worker_clear_note(&my_worker_my_queue_queue);
 	}
 	else
 	{
@@ -149,7 +148,7 @@ work(void)
 	}
 	my_worker_settle(batch);
 	my_worker_commit();
-	my_worker_end_care(batch->queue, care, batch->njobs);
+	my_worker_end_care(&worker, batch->queue, care, batch->njobs);
 
 	/* only what is committed is counted and told */
 	my_worker_succeeded();

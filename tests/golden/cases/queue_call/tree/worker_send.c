@@ -137,7 +137,6 @@ work(void)
 	if (care == MAILER_CARE_ONE)
 	{
 		mailer_claim_noted(batch);
-		mailer_clear_note(&mailer_outbox_queue);
 	}
 	else
 	{
@@ -151,7 +150,7 @@ work(void)
 	}
 	mailer_settle(batch);
 	mailer_commit();
-	mailer_end_care(batch->queue, care, batch->njobs);
+	mailer_end_care(&worker, batch->queue, care, batch->njobs);
 
 	/* only what is committed is counted and told */
 	mailer_succeeded();

@@ -184,7 +184,6 @@ work(void)
 	if (care == BILLING_CARE_ONE)
 	{
 		billing_claim_noted(batch);
-		billing_clear_note(&billing_bill_queue);
 	}
 	else
 	{
@@ -198,7 +197,7 @@ work(void)
 	}
 	billing_settle(batch);
 	billing_commit();
-	billing_end_care(batch->queue, care, batch->njobs);
+	billing_end_care(&worker, batch->queue, care, batch->njobs);
 
 	/* only what is committed is counted and told */
 	billing_succeeded();

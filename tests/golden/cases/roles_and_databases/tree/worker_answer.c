@@ -128,7 +128,6 @@ work(void)
 	if (care == OFFICE_CARE_ONE)
 	{
 		office_claim_noted(batch);
-		office_clear_note(&office_letters_queue);
 	}
 	else
 	{
@@ -142,7 +141,7 @@ work(void)
 	}
 	office_settle(batch);
 	office_commit();
-	office_end_care(batch->queue, care, batch->njobs);
+	office_end_care(&worker, batch->queue, care, batch->njobs);
 
 	/* only what is committed is counted and told */
 	office_succeeded();

@@ -61,8 +61,11 @@ CREATE TABLE crowd.parcels_failed (
 CREATE TABLE crowd.parcels_suspects (
     id pg_catalog.int8 PRIMARY KEY,
     crashes pg_catalog.int4 NOT NULL DEFAULT 1,
-    -- which life of the server it was noted in last
-    life pg_catalog.timestamptz NOT NULL
+    -- how often others ran as well, so that the crash was not counted
+    voided pg_catalog.int4 NOT NULL DEFAULT 0,
+    -- which life of the server it was noted in last, and whether alone
+    life pg_catalog.timestamptz NOT NULL,
+    alone pg_catalog.bool NOT NULL
 ) USING heap;
 COMMENT ON TABLE crowd.parcels_suspects IS 'Jobs that are run alone after a crash, to see whether they cause it.';
 
@@ -201,8 +204,11 @@ CREATE TABLE crowd.sent_back_failed (
 CREATE TABLE crowd.sent_back_suspects (
     id pg_catalog.int8 PRIMARY KEY,
     crashes pg_catalog.int4 NOT NULL DEFAULT 1,
-    -- which life of the server it was noted in last
-    life pg_catalog.timestamptz NOT NULL
+    -- how often others ran as well, so that the crash was not counted
+    voided pg_catalog.int4 NOT NULL DEFAULT 0,
+    -- which life of the server it was noted in last, and whether alone
+    life pg_catalog.timestamptz NOT NULL,
+    alone pg_catalog.bool NOT NULL
 ) USING heap;
 COMMENT ON TABLE crowd.sent_back_suspects IS 'Jobs that are run alone after a crash, to see whether they cause it.';
 

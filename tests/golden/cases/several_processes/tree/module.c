@@ -202,6 +202,13 @@ at_transaction_end(XactEvent event, void *arg)
 {
 	switch (event)
 	{
+		case XACT_EVENT_PRE_PREPARE:
+			/* nobody would be told when it is committed */
+			if (pauses_changed)
+				ereport(ERROR,
+						(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						 errmsg("cannot PREPARE a transaction that has paused a queue or let it go on")));
+			break;
 		case XACT_EVENT_COMMIT:
 			if (filled_after[0] != PG_INT64_MAX ||
 				filled_later[0] != DT_NOEND)
@@ -391,6 +398,15 @@ crowd_note_pause(PG_FUNCTION_ARGS)
 				 errmsg("a function of \"%s\" must be called as a trigger", "crowd")));
 	pauses_changed = crowd_shared != NULL;
 	return PointerGetDatum(NULL);
+}
+
+/*
+ * Whether the running transaction has changed it.
+ */
+bool
+crowd_pauses_pending(void)
+{
+	return pauses_changed;
 }
 
 PG_FUNCTION_INFO_V1(crowd_parcels_wake);
