@@ -112,11 +112,11 @@ _ITEMS = (
     ),
     Mutant(
         "values_not_copied", (19,), "The values of a job point into the page that they were read from.",
-        "claim.c.in", "datumCopy(values[column], false, attribute->attlen)", "values[column]", ("item.null",),
+        "claim.c.in", "datumCopy(value, false, attribute->attlen)", "value", ("item.null",),
     ),
     Mutant(
         "null_not_tested", (21,), "A NULL is dereferenced when the values of a job are copied.",
-        "claim.c.in", "if (nulls[column] || attribute->attbyval)", "if (attribute->attbyval)", ("item.null",),
+        "claim.c.in", "if (job->nulls[column] || attribute->attbyval)", "if (attribute->attbyval)", ("item.null",),
     ),
     Mutant(
         "null_told_as_value", (21,), "A handler is told that a NULL argument is a value.",
