@@ -324,7 +324,8 @@ _LEASES = (
     ),
     Mutant(
         "listeners_not_told", (), "Whoever listens is told of no job.",
-        "keep.c.in", "\t\t\tAsync_Notify(queues[i]->channel, NULL);\n", "\t\t\tcontinue;\n", ("lease.*",), declaration="kinds",
+        "keep.c.in", "\t\t\tAsync_Notify(queues[i]->channel, NULL);\n", "\t\t\tcontinue;\n", ("lease.*",),
+        declaration="kinds",
     ),
     Mutant(
         "pause_not_looked_at", (), "A worker does not look whether its queue is paused.",
