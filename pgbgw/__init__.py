@@ -3,6 +3,8 @@
 The names below are the whole declaration surface; see docs/ for what each option does.
 """
 
+from typing import TYPE_CHECKING
+
 from pgbgw.declare.durations import NEVER, Duration, days, hours, milliseconds, minutes, seconds
 from pgbgw.declare.extension import Extension
 from pgbgw.declare.queues import Json, Payload, Queue
@@ -10,6 +12,9 @@ from pgbgw.declare.settings import EnumOption
 from pgbgw.declare.shared import Boolean, Counter, Float, Gauge, Integer, SharedStats, Text, Timestamp
 from pgbgw.declare.sql import call, sql
 from pgbgw.diagnostics import DeclarationError
+
+if TYPE_CHECKING:
+    from pgbgw.client import Database
 
 __all__ = [
     "NEVER",
@@ -29,6 +34,7 @@ __all__ = [
     "Text",
     "Timestamp",
     "call",
+    "connect",
     "days",
     "hours",
     "milliseconds",
@@ -36,3 +42,10 @@ __all__ = [
     "seconds",
     "sql",
 ]
+
+
+def connect(conninfo: str = "") -> "Database":
+    """Connect to a database and use its queues without their declaration; see ``pgbgw.client.connect``."""
+    from pgbgw.client import connect as client_connect
+
+    return client_connect(conninfo)

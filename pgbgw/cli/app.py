@@ -10,6 +10,7 @@ import psycopg
 
 from pgbgw.build import BuildError, CompileError, StageError, TreeRefused
 from pgbgw.cli import terminal
+from pgbgw.client import ClientError
 from pgbgw.server import ServerError
 from pgbgw.server.load import refused
 
@@ -23,7 +24,8 @@ SERVER = 4
 INTERRUPTED = 130
 
 # In the order in which people meet them; each is the command of the same name in the module of that name.
-_VERBS = ("new", "check", "show", "build", "test", "install", "load", "run", "connect", "status", "stop", "explain")
+_VERBS = ("new", "check", "show", "build", "test", "install", "load", "run", "connect", "status", "stop",
+          "enqueue", "jobs", "consume", "explain")  # fmt: skip
 
 
 class _Verbs(click.Group):
@@ -45,6 +47,9 @@ class _Verbs(click.Group):
         except StageError as error:
             terminal.error(error)
             ctx.exit(_exit_code(error))
+        except ClientError as error:
+            terminal.error(error)
+            ctx.exit(SERVER)
         except psycopg.Error as error:
             terminal.error(refused(error, "the server refused"))
             ctx.exit(SERVER)
@@ -78,6 +83,12 @@ Ship:
   pgbgw build shop.py --pg-config /usr/lib/postgresql/18/bin/pg_config
   pgbgw install shop.py --pg-config /usr/lib/postgresql/18/bin/pg_config
   pgbgw load postgresql://localhost/shopdb shop.py
+
+\b
+Use:
+  pgbgw enqueue mail '{"address": "a@example.org", "body": "hello"}'
+  pgbgw jobs list mail --status failed
+  pgbgw consume shop:mail handlers:deliver
 
 \b
 Exit codes:

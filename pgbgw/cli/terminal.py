@@ -22,6 +22,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pgbgw.build import CompileError, CompilerMessage, StageError
+from pgbgw.client import ClientError
 from pgbgw.diagnostics import Diagnostic, Severity, render
 
 __all__ = [
@@ -65,7 +66,7 @@ def warning(text: str) -> None:
     console(stderr=True).print(Text.assemble(("warning", "bold yellow"), f": {text}"))
 
 
-def error(problem: StageError) -> None:
+def error(problem: StageError | ClientError) -> None:
     """An error of a later stage, in the form of a diagnostic; a compiler's messages each with their place."""
     if isinstance(problem, CompileError) and problem.messages:
         for message in problem.messages:

@@ -1,5 +1,33 @@
-"""What a Python program does with a queue: today, reading rows fast."""
+"""What a Python program does with a queue; see docs/client.md."""
 
+from pgbgw.client import operations
+from pgbgw.client.catalog import verify
+from pgbgw.client.connect import Database, NamedQueue, connect
+from pgbgw.client.consume import Consumed, Consumer
 from pgbgw.client.copy import copy_rows
+from pgbgw.client.errors import ClientError, GiveUp, Mismatch, QueueMissing
+from pgbgw.client.handle import Handle, handle_of
+from pgbgw.client.jobs import Job
+from pgbgw.client.running import AnyAsync, AnySync, copy_in, run
 
-__all__ = ["copy_rows"]
+__all__ = [
+    "AnyAsync",
+    "AnySync",
+    "ClientError",
+    "Consumed",
+    "Consumer",
+    "Database",
+    "GiveUp",
+    "Handle",
+    "Job",
+    "Mismatch",
+    "NamedQueue",
+    "QueueMissing",
+    "connect",
+    "copy_in",
+    "copy_rows",
+    "handle_of",
+    "operations",
+    "run",
+    "verify",
+]

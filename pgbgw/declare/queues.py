@@ -11,8 +11,9 @@ import typing
 import uuid
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, TypeAlias, TypeVar, dataclass_transform
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeAlias, TypeVar, dataclass_transform
 
+from pgbgw.declare.calls import QueueCalls
 from pgbgw.declare.durations import Duration
 from pgbgw.declare.naming import durable_name, sql_name
 from pgbgw.declare.places import annotated_field, argument, shown
@@ -108,7 +109,7 @@ class PayloadColumn:
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
-class Queue(Generic[P]):
+class Queue(QueueCalls[P]):
     """A declared queue; its jobs are rows of ``table``, those that wait of ``table_later``, those given up of
     ``table_failed``, and the view shows them all.
     """

@@ -141,6 +141,10 @@ def test_commands_exist(line: str) -> None:
         return
     command = cli.get_command(context, verb)
     assert command is not None, verb
+    if isinstance(command, click.Group) and arguments:
+        word, *arguments = arguments
+        command = command.get_command(context, word)
+        assert command is not None, word
     # A verb that stands alone may be spoken of; with anything behind it, it is a command to type.
     values, left, _ = command.make_parser(click.Context(command)).parse_args(list(arguments))
     assert left == []
@@ -259,9 +263,11 @@ def options() -> Iterator[Any]:
     for verb in cli.list_commands(context):
         command = cli.get_command(context, verb)
         assert command is not None
-        for parameter in command.params:
-            if isinstance(parameter, click.Option):
-                yield pytest.param(verb, parameter, id=f"{verb} {parameter.name}")
+        below = command.commands if isinstance(command, click.Group) else {}
+        for name, each in {verb: command, **{f"{verb} {word}": found for word, found in below.items()}}.items():
+            for parameter in each.params:
+                if isinstance(parameter, click.Option):
+                    yield pytest.param(verb, parameter, id=f"{name} {parameter.name}")
 
 
 @pytest.mark.parametrize(("verb", "option"), list(options()))

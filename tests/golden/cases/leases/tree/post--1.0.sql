@@ -444,6 +444,8 @@ GRANT EXECUTE ON FUNCTION
     post.parcels_enqueue(text, bigint, pg_catalog.int2),
     post.parcels_enqueue_at(pg_catalog.timestamptz, text, bigint, pg_catalog.int2),
     post.parcels_enqueue_many(pg_catalog.jsonb) TO post_clerk;
+-- for INSERT and COPY, which tell the ids
+GRANT INSERT (address, weight, priority), SELECT (id) ON post.parcels TO post_clerk;
 GRANT USAGE ON SCHEMA post TO post_clerk;
 GRANT SELECT ON post.parcels_jobs TO post_clerk;
 GRANT EXECUTE ON FUNCTION

@@ -1,0 +1,100 @@
+"""``pgbgw enqueue``: jobs from the command line, or from a file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import datetime
+from typing import IO, Any
+
+import click
+
+from pgbgw.cli import options, terminal
+from pgbgw.cli.queues import dsn_option, opened, queue_argument
+from pgbgw.client import copy_in, operations, run
+
+__all__ = ["enqueue"]
+
+
+@click.command(
+    short_help="Put jobs into a queue.",
+    epilog=options.examples(
+        'pgbgw enqueue mail \'{"address": "a@example.org", "body": "hello"}\'',
+        "pgbgw enqueue mail --from mails.ndjson --priority 7",
+        'pgbgw enqueue mail \'{"address": "a@example.org"}\' --at 2030-01-01T08:00+01:00',
+    ),
+)
+@queue_argument
+@click.argument("jobs", nargs=-1, metavar="[JSON]...")
+@click.option("--from", "source", type=click.File(encoding="utf-8"), metavar="FILE",
+              help="Read one JSON object a line, from FILE or, for -, standard input; all go in at once.")  # fmt: skip
+@click.option("--priority", type=click.IntRange(0, 9), default=5, show_default=True, help="0 comes first.")
+@click.option("--at", "run_at", metavar="TIME", help="When they may run, in ISO 8601 with a zone.")
+@click.option("--key", help="A key of which there is one job at a time.")
+@dsn_option
+@options.json_option
+def enqueue(
+    queue: str, jobs: tuple[str, ...], source: IO[str] | None, priority: int, run_at: str | None, key: str | None,
+    dsn: str | None, as_json: bool,
+) -> None:  # fmt: skip
+    """Put jobs into QUEUE: JSON objects with the fields of its payload.
+
+    The answer is the id of each, or how many came from a file.
+    """
+    if bool(jobs) == (source is not None):
+        raise click.UsageError("give jobs as JSON objects, or a file of them with --from")
+    if source is not None and (run_at or key):
+        raise click.UsageError("--at and --key go with jobs on the command line")
+    if key is not None and len(jobs) > 1:
+        raise click.UsageError("--key goes with one job")
+    connection, handle = opened(dsn, queue)
+    try:
+        with connection:
+            if source is not None:
+                with terminal.steps() as step:
+                    count = copy_in(connection, handle, _lines(source), priority, lambda n: step.tell(f"{n} jobs"))
+                _answer(as_json, {"jobs": count}, f"{count} jobs")
+            else:
+                at = _time(run_at)
+                with connection.transaction():
+                    wanted = [operations.enqueue(handle, _object(t, t), priority, at, key, None) for t in jobs]
+                    ids = [run(connection, operation) for operation in wanted]
+                told = ["the key is taken" if each is None else str(each) for each in ids]
+                _answer(as_json, {"ids": ids}, "\n".join(told))
+    except (TypeError, ValueError) as error:
+        raise click.UsageError(str(error)) from error
+
+
+def _answer(as_json: bool, value: dict[str, Any], text: str) -> None:
+    if as_json:
+        terminal.json_result(value)
+    else:
+        terminal.console().print(text)
+
+
+def _lines(source: IO[str]) -> Iterator[dict[str, Any]]:
+    for number, line in enumerate(source, 1):
+        if line.strip():
+            yield _object(line, f"line {number} of {source.name}")
+
+
+def _object(text: str, where: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise click.UsageError(f"not JSON: {where}: {error}") from error
+    if not isinstance(value, dict):
+        raise click.UsageError(f"not a JSON object: {where}")
+    return value
+
+
+def _time(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise click.UsageError(f"--at is not a time in ISO 8601: {text}") from error
+    if time.tzinfo is None:
+        raise click.UsageError(f"--at has no time zone: write {text}Z, or with an offset such as +01:00")
+    return time

@@ -1,0 +1,139 @@
+"""What the catalogs of a database say about a queue: to find one by name, and to compare one with its declaration."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+
+from pgbgw.client.errors import Mismatch, QueueMissing
+from pgbgw.client.handle import Column, Handle
+from pgbgw.client.operations import Operation
+
+__all__ = ["compare", "find", "find_all", "verify"]
+
+# The tables of queues: such as belong to an extension and have those for jobs that wait and that were given up beside.
+_QUEUES = """
+SELECT e.extname, e.extversion, n.nspname, c.relname, v.relname,
+    to_regclass(format('%I.%I', n.nspname, c.relname || '_keys')) IS NOT NULL,
+    to_regclass(format('%I.%I', n.nspname, c.relname || '_running')) IS NOT NULL,
+    to_regclass(format('%I.%I', n.nspname, c.relname || '_done')) IS NOT NULL,
+    ARRAY(SELECT a.attname::text FROM pg_attribute AS a
+        WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum),
+    ARRAY(SELECT format_type(a.atttypid, a.atttypmod) FROM pg_attribute AS a
+        WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum),
+    ARRAY(SELECT a.attnotnull FROM pg_attribute AS a
+        WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum)
+FROM pg_class AS c
+JOIN pg_namespace AS n ON n.oid = c.relnamespace
+JOIN pg_depend AS d ON d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e'
+JOIN pg_extension AS e ON d.refclassid = 'pg_extension'::regclass AND e.oid = d.refobjid
+CROSS JOIN LATERAL (SELECT v.relname FROM pg_depend AS x
+    JOIN pg_rewrite AS r ON x.classid = 'pg_rewrite'::regclass AND x.objid = r.oid
+    JOIN pg_class AS v ON v.oid = r.ev_class AND v.relkind = 'v'
+    JOIN pg_depend AS o ON o.classid = 'pg_class'::regclass AND o.objid = v.oid AND o.deptype = 'e'
+        AND o.refobjid = e.oid
+    WHERE x.refclassid = 'pg_class'::regclass AND x.refobjid = c.oid LIMIT 1) AS v
+WHERE c.relkind = 'r'
+    AND to_regclass(format('%I.%I', n.nspname, c.relname || '_later')) IS NOT NULL
+    AND to_regclass(format('%I.%I', n.nspname, c.relname || '_failed')) IS NOT NULL
+ORDER BY n.nspname, c.relname
+"""
+
+_OWN = frozenset({"id", "unique_key", "priority", "attempt", "created_at"})
+
+
+def find_all(connection: psycopg.Connection[Any]) -> list[Handle[Any]]:
+    """All queues of a database that this role may look up, by schema and name."""
+    return [_handle(row) for row in connection.execute(_QUEUES).fetchall()]
+
+
+def find(connection: psycopg.Connection[Any], name: str) -> Handle[Any]:
+    """The queue of a name, which may have its schema before it.
+
+    Raises:
+        QueueMissing: there is none, or several in different schemas.
+    """
+    queues = find_all(connection)
+    found = [each for each in queues if name in (each.table, f"{each.schema}.{each.table}")]
+    if len(found) == 1:
+        return found[0]
+    known = ", ".join(f"{each.schema}.{each.table}" for each in found or queues)
+    if found:
+        raise QueueMissing(f'several queues have the name "{name}"', hint=f"Give the schema as well: {known}.")
+    raise QueueMissing(
+        f'there is no queue "{name}" in database "{connection.info.dbname}"',
+        detail=f"Its queues are {known}." if known else "It has no queues.",
+        hint="Run CREATE EXTENSION there, or connect to the database that has it.",
+    )
+
+
+def _handle(row: tuple[Any, ...]) -> Handle[Any]:
+    extension, version, schema, table, view, keys, running, done, names, types, required = row
+    columns = zip(names, types, required, strict=True)
+    return Handle(
+        extension=extension,
+        version=version,
+        schema=schema,
+        name=table,
+        table=table,
+        view=view,
+        columns=tuple(Column(name, type_, not needed) for name, type_, needed in columns if name not in _OWN),
+        payload=None,
+        unique=keys,
+        lease_seconds=60.0 if running else None,
+        history=done,
+        channel=f"{extension}_{table}",
+    )
+
+
+def verify(handle: Handle[Any]) -> Operation[None]:
+    """Compare a declared queue with what is installed; one look at the catalogs.
+
+    The operation raises QueueMissing where the queue is not there, and Mismatch where something differs.
+    """
+
+    def read(rows: Any, names: Any) -> None:
+        found = [each for each in map(_handle, rows) if (each.schema, each.table) == (handle.schema, handle.table)]
+        if not found:
+            raise QueueMissing(
+                f"{handle} is not in this database: there is no table {handle.named()} of an extension",
+                hint=f"Run CREATE EXTENSION {handle.extension} there.",
+            )
+        compare(handle, found[0])
+
+    return Operation(handle, f"{handle}", _QUEUES.replace("%", "%%"), [], read)
+
+
+def compare(declared: Handle[Any], installed: Handle[Any]) -> None:
+    """See that a program may go by its declaration.
+
+    Raises:
+        Mismatch: with everything that differs.
+    """
+    wanted = {column.name: column for column in declared.columns}
+    found = {column.name: column for column in installed.columns}
+    differences = [f"column {name} is declared and not installed" for name in wanted if name not in found]
+    differences += [f"column {name} is installed and not declared" for name in found if name not in wanted]
+    differences += [
+        f"column {name} is declared as {wanted[name].type} and installed as {found[name].type}"
+        for name in wanted
+        if name in found and wanted[name].type != found[name].type
+    ]
+    differences += [
+        f"{what} are {'declared and not installed' if have else 'installed and not declared'}"
+        for what, have, has in (
+            ("leases", declared.lease_seconds is not None, installed.lease_seconds is not None),
+            ("keys", declared.unique, installed.unique),
+        )
+        if have != has
+    ]
+    if declared.extension != installed.extension:
+        differences.append(f"it is of extension {installed.extension}, and declared in {declared.extension}")
+    if differences:
+        raise Mismatch(
+            f"{declared} is not installed as it is declared",
+            detail=f"{'; '.join(differences)}.",
+            hint=f"The extension has version {installed.version} there, and {declared.version} in the declaration:"
+            " install what is declared, or run the program that belongs to what is installed.",
+        )

@@ -1,0 +1,123 @@
+"""Queues without their declaration: by name, from a database."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Executor
+from datetime import datetime, timedelta
+from types import TracebackType
+from typing import Any
+
+import psycopg
+
+from pgbgw.client import catalog, operations
+from pgbgw.client.consume import Consumed, Consumer, Handler
+from pgbgw.client.handle import Handle
+from pgbgw.client.jobs import Job
+from pgbgw.client.running import copy_in, run
+
+__all__ = ["Database", "NamedQueue", "connect"]
+
+
+class Database:
+    """A database and its queues, over one connection in autocommit; closed by ``close``, or as a context manager."""
+
+    def __init__(self, conninfo: str) -> None:
+        """Connect.
+
+        Raises:
+            psycopg.OperationalError: the server can't be reached.
+        """
+        self.conninfo = conninfo
+        self.connection: psycopg.Connection[Any] = psycopg.connect(conninfo, autocommit=True)
+
+    def queue(self, name: str) -> NamedQueue:
+        """The queue of a name, which may have its schema before it: "mail", "shop.mail".
+
+        Raises:
+            QueueMissing: there is none, or several.
+        """
+        return NamedQueue(self, catalog.find(self.connection, name))
+
+    def queues(self) -> list[NamedQueue]:
+        """All queues of the database."""
+        return [NamedQueue(self, handle) for handle in catalog.find_all(self.connection)]
+
+    def close(self) -> None:
+        """Close the connection."""
+        self.connection.close()
+
+    def __enter__(self) -> Database:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class NamedQueue:
+    """A queue whose jobs are mappings from the names of columns to values."""
+
+    def __init__(self, database: Database, handle: Handle[Any]) -> None:
+        self.database = database
+        self.handle = handle
+
+    def __repr__(self) -> str:
+        return f"<queue {self.handle.schema}.{self.handle.table}>"
+
+    def enqueue(
+        self,
+        job: Mapping[str, Any],
+        *,
+        priority: int = 5,
+        run_at: datetime | None = None,
+        unique_key: str | None = None,
+        unique_for: timedelta | None = None,
+    ) -> int | None:
+        """Put a job in; its id, or None where its key is taken. See ``Queue.enqueue``."""
+        operation = operations.enqueue(self.handle, job, priority, run_at, unique_key, unique_for)
+        return run(self.database.connection, operation)
+
+    def enqueue_many(
+        self,
+        jobs: Iterable[Mapping[str, Any]],
+        *,
+        priority: int = 5,
+        progress: Callable[[int], object] | None = None,
+    ) -> int:
+        """Put jobs in by COPY; how many. See ``Queue.enqueue_many``."""
+        return copy_in(self.database.connection, self.handle, jobs, priority, progress)
+
+    def claim(self, max_jobs: int = 1, *, lease: timedelta | None = None, who: str | None = None) -> list[Job[Any]]:
+        """Claim jobs."""
+        return run(self.database.connection, operations.claim(self.handle, max_jobs, lease, who))
+
+    def acknowledge(self, jobs: Sequence[Job[Any]]) -> list[int]:
+        """Jobs are done; the ids of those whose lease is no longer held."""
+        return run(self.database.connection, operations.acknowledge(self.handle, jobs))
+
+    def consume(
+        self,
+        handler: Handler,
+        *,
+        concurrency: int = 1,
+        executor: Executor | None = None,
+        lease: timedelta | None = None,
+        who: str | None = None,
+        until_empty: bool = False,
+    ) -> Consumed:
+        """Take jobs and hand them to a handler, until a signal. See ``Queue.consume``."""
+        return Consumer(
+            self.handle, handler, self.database.conninfo, concurrency=concurrency, executor=executor, lease=lease,
+            who=who, until_empty=until_empty,
+        ).run()  # fmt: skip
+
+
+def connect(conninfo: str = "") -> Database:
+    """Connect to a database, as libpq takes it: "postgresql://app@db.example/shopdb", "dbname=shopdb", or "".
+
+    Raises:
+        psycopg.OperationalError: the server can't be reached.
+    """
+    return Database(conninfo)

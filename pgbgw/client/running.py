@@ -1,0 +1,196 @@
+"""Operations on connections and pools of psycopg, synchronous and asynchronous, which remain the caller's."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any, TypeAlias, TypeVar, overload
+
+import psycopg
+
+from pgbgw.client.errors import explained
+from pgbgw.client.handle import Handle
+from pgbgw.client.operations import Operation
+from pgbgw.sqltext import quote_ident
+
+try:
+    from psycopg_pool import AsyncConnectionPool, ConnectionPool
+except ImportError:  # an option of psycopg's
+    AsyncConnectionPool = ConnectionPool = None  # type: ignore[assignment,misc]
+
+__all__ = ["AnyAsync", "AnySync", "copy_in", "run"]
+
+T = TypeVar("T")
+P = TypeVar("P")
+
+AnySync: TypeAlias = "psycopg.Connection[Any] | ConnectionPool[Any]"
+"""A connection, or a pool of which one is taken for each call and in a transaction of its own."""
+
+AnyAsync: TypeAlias = "psycopg.AsyncConnection[Any] | AsyncConnectionPool[Any]"
+"""The same for asyncio."""
+
+Jobs: TypeAlias = Iterable[P | Mapping[str, Any]]
+"""Objects of a payload class, or mappings with its fields."""
+
+Progress: TypeAlias = Callable[[int], object]
+"""Told how many jobs were sent by then."""
+
+# How many rows are sent between two calls of a progress callback.
+_ROWS_BETWEEN = 1000
+
+
+@overload
+def run(connection: AnySync, operation: Operation[T]) -> T: ...
+@overload
+def run(connection: AnyAsync, operation: Operation[T]) -> Awaitable[T]: ...
+def run(connection: AnySync | AnyAsync, operation: Operation[T]) -> T | Awaitable[T]:
+    """Run an operation; awaitable where the connection is asynchronous.
+
+    Raises:
+        ClientError: what is asked for is not in this database, or not for this role.
+        psycopg.Error: the server refused for another reason, or is away.
+        TypeError: ``connection`` is neither a connection nor a pool.
+    """
+    if isinstance(connection, psycopg.Connection):
+        return _run(connection, operation)
+    if isinstance(connection, psycopg.AsyncConnection):
+        return _run_async(connection, operation)
+    if ConnectionPool is not None and isinstance(connection, ConnectionPool):
+        with connection.connection() as taken:
+            return _run(taken, operation)
+    if AsyncConnectionPool is not None and isinstance(connection, AsyncConnectionPool):
+        return _run_pooled(connection, operation)
+    raise _not_a_connection(connection)
+
+
+def _run(connection: psycopg.Connection[Any], operation: Operation[T]) -> T:
+    try:
+        with connection.cursor(binary=True, row_factory=psycopg.rows.tuple_row) as cursor:
+            cursor.execute(operation.statement.encode(), operation.parameters)
+            return operation.read(cursor.fetchall(), _names(cursor))
+    except psycopg.Error as error:
+        raise _told(error, operation) from error
+
+
+async def _run_async(connection: psycopg.AsyncConnection[Any], operation: Operation[T]) -> T:
+    try:
+        async with connection.cursor(binary=True, row_factory=psycopg.rows.tuple_row) as cursor:
+            await cursor.execute(operation.statement.encode(), operation.parameters)
+            return operation.read(await cursor.fetchall(), _names(cursor))
+    except psycopg.Error as error:
+        raise _told(error, operation) from error
+
+
+async def _run_pooled(pool: Any, operation: Operation[T]) -> T:
+    async with pool.connection() as taken:
+        return await _run_async(taken, operation)
+
+
+def _names(cursor: psycopg.Cursor[Any] | psycopg.AsyncCursor[Any]) -> list[str]:
+    return [column.name for column in cursor.description or ()]
+
+
+def _told(error: psycopg.Error, operation: Operation[Any]) -> Exception:
+    return explained(error, operation.handle.extension, operation.what)
+
+
+def _not_a_connection(connection: object) -> TypeError:
+    return TypeError(
+        f"not a connection of psycopg 3, nor a pool: {type(connection).__name__}"
+        " (SQLAlchemy: connection.connection.driver_connection; Django: connection.connection)"
+    )
+
+
+@overload
+def copy_in(
+    connection: AnySync,
+    handle: Handle[P],
+    jobs: Jobs[P],
+    priority: int,
+    progress: Progress | None,
+) -> int: ...
+@overload
+def copy_in(
+    connection: AnyAsync,
+    handle: Handle[P],
+    jobs: Jobs[P],
+    priority: int,
+    progress: Progress | None,
+) -> Awaitable[int]: ...
+def copy_in(
+    connection: AnySync | AnyAsync,
+    handle: Handle[P],
+    jobs: Jobs[P],
+    priority: int,
+    progress: Progress | None,
+) -> int | Awaitable[int]:
+    """Put jobs in by COPY, in the transaction that is open; how many.
+
+    A job that can't be sent, or an error of the iterable, ends the COPY with none of them put in.
+
+    Raises:
+        ClientError, psycopg.Error, TypeError: as ``run`` does, or a job is none of the queue.
+    """
+    if isinstance(connection, psycopg.Connection):
+        return _copy(connection, handle, jobs, priority, progress)
+    if isinstance(connection, psycopg.AsyncConnection):
+        return _copy_async(connection, handle, jobs, priority, progress)
+    if ConnectionPool is not None and isinstance(connection, ConnectionPool):
+        with connection.connection() as taken:
+            return _copy(taken, handle, jobs, priority, progress)
+    if AsyncConnectionPool is not None and isinstance(connection, AsyncConnectionPool):
+        return _copy_pooled(connection, handle, jobs, priority, progress)
+    raise _not_a_connection(connection)
+
+
+def _copy_statement(handle: Handle[Any]) -> bytes:
+    columns = ", ".join([*(quote_ident(column.name) for column in handle.columns), "priority"])
+    return f"COPY {handle.named()} ({columns}) FROM STDIN".encode()
+
+
+def _copy(
+    connection: psycopg.Connection[Any],
+    handle: Handle[P],
+    jobs: Jobs[P],
+    priority: int,
+    progress: Progress | None,
+) -> int:
+    count = 0
+    try:
+        with connection.cursor() as cursor, cursor.copy(_copy_statement(handle)) as stream:
+            for job in jobs:
+                stream.write_row([*handle.values(job), priority])
+                count += 1
+                if progress is not None and count % _ROWS_BETWEEN == 0:
+                    progress(count)
+    except psycopg.Error as error:
+        raise explained(error, handle.extension, f"{handle}") from error
+    if progress is not None:
+        progress(count)
+    return count
+
+
+async def _copy_async(
+    connection: psycopg.AsyncConnection[Any],
+    handle: Handle[P],
+    jobs: Jobs[P],
+    priority: int,
+    progress: Progress | None,
+) -> int:
+    count = 0
+    try:
+        async with connection.cursor() as cursor, cursor.copy(_copy_statement(handle)) as stream:
+            for job in jobs:
+                await stream.write_row([*handle.values(job), priority])
+                count += 1
+                if progress is not None and count % _ROWS_BETWEEN == 0:
+                    progress(count)
+    except psycopg.Error as error:
+        raise explained(error, handle.extension, f"{handle}") from error
+    if progress is not None:
+        progress(count)
+    return count
+
+
+async def _copy_pooled(pool: Any, handle: Handle[P], jobs: Jobs[P], priority: int, progress: Progress | None) -> int:
+    async with pool.connection() as taken:
+        return await _copy_async(taken, handle, jobs, priority, progress)

@@ -1,0 +1,463 @@
+"""The client on a real server: putting jobs in, taking them, and consumers with faults of every kind."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import decimal
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from datetime import UTC, timedelta
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import psycopg_pool
+import pytest
+
+import pgbgw
+from pgbgw.build.pgconfig import Pg
+from pgbgw.client import ClientError, Consumer, GiveUp, Job, Mismatch, QueueMissing, connect, handle_of
+from pgbgw.declare.load import load
+from pgbgw.faults.waiting import eventually
+from tests.server.declarations import post as declared
+from tests.server.running import Server, module_of, serving
+
+FOLDER = Path(__file__).parent / "declarations"
+
+Mail = declared.Mail
+mail = declared.mail
+
+
+@pytest.fixture(scope="module")
+def running(pg: Pg) -> Iterator[Server]:
+    setup = "CREATE ROLE clerk LOGIN; CREATE ROLE carrier LOGIN"
+    with serving(pg, module_of(FOLDER / "post.py"), setup) as server:
+        yield server
+
+
+@pytest.fixture
+def server(running: Server) -> Iterator[Server]:
+    yield running
+    for table in ("mail", "mail_later", "mail_failed", "mail_running", "mail_keys", "mail_done", "anything"):
+        running.rows(f"DELETE FROM post.{table}")
+
+
+def left(server: Server) -> Counter[str]:
+    """How many jobs there are by status."""
+    return Counter(row[0] for row in server.rows("SELECT status FROM post.mail_jobs"))
+
+
+def conninfo(server: Server) -> str:
+    return server.cluster.conninfo("postgres")
+
+
+def test_a_job_goes_in_with_the_transaction_of_the_caller(server: Server) -> None:
+    with server.connect() as connection:
+        with connection.transaction(force_rollback=True):
+            mail.enqueue(connection, Mail(address="a", body=None))
+        with connection.transaction():
+            first = mail.enqueue(connection, Mail(address="b", body={"x": [1, None]}), priority=2)
+            assert left(server) == {}
+        second = mail.enqueue(connection, {"address": "c"})
+    rows = server.rows("SELECT id, address, body, priority FROM post.mail ORDER BY priority")
+    assert rows == [(first, "b", {"x": [1, None]}, 2), (second, "c", None, 5)]
+
+
+def test_jobs_for_later_and_jobs_with_a_key(server: Server) -> None:
+    later = datetime.datetime.now(UTC) + timedelta(hours=1)
+    with server.connect() as connection:
+        one = mail.enqueue(connection, Mail(address="a", body=None), run_at=later, unique_key="k")
+        assert mail.enqueue(connection, Mail(address="a", body=None), unique_key="k") is None
+        assert server.rows("SELECT id, run_at, unique_key FROM post.mail_later") == [(one, later, "k")]
+        with pytest.raises(ValueError, match="no time zone"):
+            mail.enqueue(connection, Mail(address="a", body=None), run_at=datetime.datetime(2030, 1, 1))
+        with pytest.raises(ValueError, match="have no keys"):
+            declared.anything.enqueue(connection, everything(), unique_key="k")
+
+
+def everything(**others: Any) -> Any:
+    values: dict[str, Any] = {
+        "number": -7, "big": 2**62, "ratio": 0.1, "exact": decimal.Decimal("1234567890.0123456789"), "yes": True,
+        "text": "é 'quoted' \\ % €", "raw": bytes(range(256)),
+        "at": datetime.datetime(2024, 2, 29, 23, 59, 59, 999999, UTC),
+        "day": datetime.date(1, 1, 1), "clock": datetime.time(23, 59, 59, 1), "span": timedelta(days=-3, seconds=5),
+        "key": uuid.UUID(int=2**127 + 1), "data": {"a": [1, 2.5, "x", None, True]}, "more": [1, -2],
+    }  # fmt: skip
+    return declared.Anything(**(values | others))
+
+
+def test_values_of_every_type_come_back(server: Server) -> None:
+    jobs = [everything(), everything(more=None, data=[]), everything(text="", raw=b"", data="s")]
+    with server.connect() as connection:
+        declared.anything.enqueue(connection, jobs[0])
+        assert declared.anything.enqueue_many(connection, jobs[1:]) == 2
+        claimed = declared.anything.claim(connection, 10)
+        assert [job.payload for job in claimed] == jobs
+        assert declared.anything.acknowledge(connection, claimed) == []
+
+
+def test_many_jobs_go_in_by_copy(server: Server) -> None:
+    told: list[int] = []
+    with server.connect() as connection:
+        count = mail.enqueue_many(
+            connection, (Mail(address=str(n), body=n) for n in range(2500)), priority=3, progress=told.append
+        )
+    assert (count, told) == (2500, [1000, 2000, 2500])
+    assert server.rows("SELECT count(*), min(priority), max(priority) FROM post.mail") == [(2500, 3, 3)]
+
+
+def test_a_job_that_can_not_be_sent_puts_in_none_and_leaves_the_connection(server: Server) -> None:
+    def jobs() -> Iterator[Any]:
+        yield Mail(address="a", body=None)
+        yield {"adress": "b"}
+
+    with server.connect() as connection:
+        with pytest.raises(TypeError, match="unknown adress; its fields are address, body"):
+            mail.enqueue_many(connection, jobs())
+        with pytest.raises(TypeError, match="is a Anything, not a Mail"):
+            mail.enqueue(connection, everything())
+        with pytest.raises(psycopg.DataError):
+            mail.enqueue_many(connection, [Mail(address="a\0b", body=None)])
+        assert connection.execute("SELECT count(*) FROM post.mail").fetchone() == (0,)
+
+
+def test_asynchronous_connections_and_pools(server: Server) -> None:
+    async def go() -> None:
+        async with await psycopg.AsyncConnection.connect(conninfo(server), autocommit=True) as connection:
+            assert await mail.enqueue(connection, Mail(address="a", body=None))
+            assert await mail.enqueue_many(connection, [Mail(address="b", body=1)]) == 1
+            jobs = await mail.claim(connection, 5, who="me")
+            assert [job.payload.address for job in jobs] == ["a", "b"]
+            assert await mail.extend(connection, jobs, lease=timedelta(hours=1)) == []
+            assert await mail.acknowledge(connection, jobs) == []
+            with pytest.raises(QueueMissing):
+                await other().verify(connection)
+        async with psycopg_pool.AsyncConnectionPool(conninfo(server), min_size=1, max_size=2, open=False) as pool:
+            assert await mail.enqueue(pool, Mail(address="c", body=None))
+            assert await mail.enqueue_many(pool, [Mail(address="d", body=None)]) == 1
+
+    asyncio.run(go())
+    with psycopg_pool.ConnectionPool(conninfo(server), min_size=1, max_size=2, open=True) as pool:
+        assert mail.enqueue(pool, Mail(address="e", body=None))
+        assert mail.enqueue_many(pool, [Mail(address="f", body=None)]) == 1
+        assert len(mail.claim(pool, 10)) == 4
+    with pytest.raises(TypeError, match="not a connection of psycopg 3, nor a pool: str"):
+        mail.enqueue("dsn", Mail(address="a", body=None))  # type: ignore[call-overload]
+
+
+def other() -> Any:
+    """A queue that is declared and nowhere installed."""
+    shop: Any = pgbgw.Extension("elsewhere", database="postgres")
+    return shop.queue("mail", Mail, lease=pgbgw.seconds(60))
+
+
+def test_what_a_claim_gives_and_what_is_refused(server: Server) -> None:
+    with server.connect() as connection:
+        mail.enqueue_many(connection, [Mail(address=str(n), body=None) for n in range(4)])
+        one, two, three, four = mail.claim(connection, 4, lease=timedelta(minutes=5), who="me")
+        assert (one.attempt, one.priority, one.who, one.queue) == (1, 5, "me", "mail")
+        assert abs(one.lease_end - one.created_at - timedelta(minutes=5)) < timedelta(minutes=1)
+        assert mail.fail(connection, [one], "no", sqlstate="23503", context="here") == []
+        assert mail.fail(connection, [two], "never", retry=False) == []
+        assert mail.release(connection, [three]) == []
+        assert mail.acknowledge(connection, [one, two, four]) == [one.id, two.id]
+    assert server.rows("SELECT error, sqlstate, context FROM post.mail_later") == [("no", "23503", "here")]
+    assert left(server) == {"later": 1, "failed": 1, "ready": 1, "done": 1}
+
+
+def test_errors_name_the_way_out(server: Server) -> None:
+    with server.connect() as connection:
+        with pytest.raises(QueueMissing, match="CREATE EXTENSION elsewhere") as raised:
+            other().enqueue(connection, Mail(address="a", body=None))
+        assert raised.value.sqlstate == "3F000"
+        connection.execute("SET ROLE clerk")
+        assert mail.enqueue(connection, Mail(address="a", body=None))
+        assert mail.enqueue_many(connection, [Mail(address="b", body=None)]) == 1
+        with pytest.raises(ClientError, match="is not for this role"):
+            mail.claim(connection)
+        connection.execute("SET ROLE carrier")
+        assert len(mail.claim(connection, 5)) == 2
+        with pytest.raises(ClientError, match="is not for this role"):
+            mail.enqueue(connection, Mail(address="a", body=None))
+
+
+def test_a_declaration_that_differs_is_told_in_full(server: Server, tmp_path: Path) -> None:
+    source = (
+        (FOLDER / "post.py").read_text().replace("address: str\n    body: Json | None", "addr: str\n    body: bytes")
+    )
+    changed = tmp_path / "post.py"
+    changed.write_text(source.replace("unique=True, ", ""))
+    extension = load(changed)
+    assert extension is not None
+    with server.connect() as connection:
+        mail.verify(connection)
+        with pytest.raises(Mismatch) as raised:
+            extension.queues[0].verify(connection)
+    told = str(raised.value)
+    for difference in (
+        "column addr is declared and not installed", "column address is installed and not declared",
+        "column body is declared as bytea and installed as jsonb", "keys are installed and not declared",
+    ):  # fmt: skip
+        assert difference in told
+
+
+def test_queues_by_name(server: Server) -> None:
+    with connect(conninfo(server)) as database:
+        assert sorted(queue.handle.table for queue in database.queues()) == ["anything", "inside", "mail"]
+        queue = database.queue("post.mail")
+        assert queue.enqueue({"address": "a", "body": [1]}, unique_key="k") is not None
+        assert queue.enqueue_many([{"address": "b"}]) == 1
+        jobs = queue.claim(5)
+        assert [job.payload for job in jobs] == [{"address": "a", "body": [1]}, {"address": "b", "body": None}]
+        assert queue.acknowledge(jobs) == []
+        with pytest.raises(QueueMissing, match=r"Its queues are post\.anything, post\.inside, post\.mail"):
+            database.queue("mails")
+        with pytest.raises(TypeError, match="missing address"):
+            queue.enqueue({"body": 1})
+
+
+# consumers
+
+SEEN: list[str] = []
+
+
+def note(payload: Any) -> None:
+    SEEN.append(payload.address)
+
+
+def put(server: Server, count: int) -> None:
+    with server.connect() as connection:
+        mail.enqueue_many(connection, (Mail(address=str(n), body=None) for n in range(count)))
+
+
+@pytest.mark.parametrize("concurrency", [1, 4])
+def test_jobs_are_consumed_once(server: Server, concurrency: int) -> None:
+    SEEN.clear()
+    put(server, 3000)
+    consumed = mail.consume(conninfo(server), note, concurrency=concurrency, until_empty=True)
+    assert (consumed.done, consumed.failed, consumed.released, consumed.lost) == (3000, 0, 0, 0)
+    assert sorted(SEEN, key=int) == [str(n) for n in range(3000)]
+    assert left(server) == {"done": 3000}
+
+
+def test_coroutines_run_side_by_side(server: Server) -> None:
+    together = most = 0
+
+    async def handle(payload: Any, job: Job[Any]) -> None:
+        nonlocal together, most
+        together += 1
+        most = max(most, together)
+        await asyncio.sleep(0.001)
+        assert job.attempt == 1
+        together -= 1
+
+    put(server, 200)
+    assert mail.consume(conninfo(server), handle, concurrency=20, until_empty=True).done == 200
+    assert 1 < most <= 20
+
+
+def pid_of(payload: Any) -> None:
+    """Note in the server which process has run it."""
+    with psycopg.connect(payload.body, autocommit=True) as connection:
+        connection.execute("SELECT pg_notify('pids', %s)", [str(os.getpid())])
+
+
+@pytest.mark.parametrize("kind", ["threads", "processes"])
+def test_any_executor_runs_handlers(server: Server, kind: str) -> None:
+    with server.connect() as connection:
+        mail.enqueue_many(connection, (Mail(address=str(n), body=conninfo(server)) for n in range(20)))
+    executor = ThreadPoolExecutor(2) if kind == "threads" else ProcessPoolExecutor(2, mp_context=get_context("spawn"))
+    with server.connect() as listener, executor:
+        listener.execute("LISTEN pids")
+        consumed = mail.consume(conninfo(server), pid_of, executor=executor, concurrency=2, until_empty=True)
+        pids = {n.payload for n in listener.notifies(timeout=5, stop_after=20)}
+    assert consumed.done == 20
+    assert (str(os.getpid()) in pids) == (kind == "threads")
+
+
+def test_failures_are_told_and_tried_again(server: Server) -> None:
+    def handle(payload: Any, job: Job[Any]) -> None:
+        if payload.address == "0":
+            raise ValueError("bad\0 address")
+        if payload.address == "1":
+            raise GiveUp("no such user")
+        if payload.address == "2" and job.attempt == 1:
+            with psycopg.connect(conninfo(server)) as connection:
+                connection.execute("SELECT 1 / 0")
+
+    put(server, 5)
+    consumer = Consumer(handle_of(mail), handle, conninfo(server))
+    thread = threading.Thread(target=consumer.run)
+    thread.start()
+    try:
+        eventually(lambda: left(server) == {"failed": 2, "done": 3}, what="answers for all")
+    finally:
+        consumer.stop()
+        thread.join()
+    rows = server.rows("SELECT address, attempts, error, sqlstate, context FROM post.mail_failed ORDER BY address")
+    assert [row[:4] for row in rows] == [
+        ("0", 2, "ValueError: bad\ufffd address", "38000"),
+        ("1", 1, "no such user", "38000"),
+    ]
+    assert "in handle" in rows[0][4]
+    assert (consumer.consumed.done, consumer.consumed.failed) == (3, 4)
+
+
+def consuming(server: Server, handler: Callable[..., Any], **options: Any) -> tuple[Consumer[Any], threading.Thread]:
+    consumer = Consumer(handle_of(mail), handler, conninfo(server), **options)
+    thread = threading.Thread(target=consumer.run)
+    thread.start()
+    return consumer, thread
+
+
+def test_a_consumer_is_told_of_jobs(server: Server) -> None:
+    """It looks by itself once an hour, so it is the notification that it hears."""
+    SEEN.clear()
+    consumer, thread = consuming(server, note, poll=timedelta(hours=1))
+    try:
+        for number in range(1, 4):
+            put(server, 1)
+            eventually(lambda number=number: len(SEEN) == number, what="a job")  # type: ignore[misc]
+    finally:
+        consumer.stop()
+        thread.join()
+
+
+def test_what_was_not_begun_goes_back(server: Server) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def handle(payload: Any) -> None:
+        begun.set()
+        go_on.wait()
+
+    put(server, 10)
+    consumer, thread = consuming(server, handle)
+    begun.wait()
+    consumer.stop()
+    eventually(lambda: left(server)["ready"] >= 8, what="nothing more that is begun")
+    go_on.set()
+    thread.join()
+    assert consumer.consumed.done == 1
+    assert left(server) == {"ready": 9, "done": 1}
+    assert server.value("SELECT max(attempt) FROM post.mail") == 0
+
+
+def test_leases_are_renewed_while_handlers_work(server: Server) -> None:
+    go_on = threading.Event()
+    put(server, 1)
+    consumer, thread = consuming(server, lambda payload: go_on.wait(), lease=timedelta(milliseconds=600))
+    try:
+        row = eventually(lambda: server.rows("SELECT lease_end FROM post.mail_running"), what="a lease")
+        later = "SELECT lease_end > %s FROM post.mail_running"
+        eventually(lambda: server.rows(later, [row[0][0] + timedelta(seconds=1)]) == [(True,)], what="renewals")
+    finally:
+        go_on.set()
+        consumer.stop()
+        thread.join()
+    assert (consumer.consumed.done, consumer.consumed.lost) == (1, 0)
+
+
+def test_a_job_that_was_cancelled_is_lost(server: Server) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+    held: list[Job[Any]] = []
+
+    def handle(payload: Any, job: Job[Any]) -> None:
+        held.append(job)
+        begun.set()
+        go_on.wait()
+
+    put(server, 1)
+    consumer, thread = consuming(server, handle, lease=timedelta(milliseconds=300))
+    begun.wait()
+    server.rows("SELECT post.mail_cancel(%s)", [held[0].id])
+    eventually(lambda: held[0].lost, what="a renewal that is refused")
+    go_on.set()
+    consumer.stop()
+    thread.join()
+    assert (consumer.consumed.done, consumer.consumed.lost) == (0, 1)
+
+
+def test_a_server_that_is_away_is_waited_for(server: Server) -> None:
+    """Its answers are kept meanwhile; nothing is done twice."""
+    SEEN.clear()
+    put(server, 50)
+    stopped, go_on = threading.Event(), threading.Event()
+
+    def handle(payload: Any) -> None:
+        if len(SEEN) == 20:
+            stopped.set()
+            go_on.wait()
+        SEEN.append(payload.address)
+
+    consumer, thread = consuming(server, handle)
+    stopped.wait()
+    server.cluster.stop("immediate")
+    go_on.set()
+    server.cluster.start()
+    try:
+        eventually(lambda: left(server) == {"done": 50}, 30, "answers for all")
+        put(server, 5)
+        eventually(lambda: left(server) == {"done": 55}, what="jobs that came after it")
+    finally:
+        consumer.stop()
+        thread.join()
+    assert len(SEEN) == 55
+
+
+def test_connections_that_are_ended_are_made_again(server: Server) -> None:
+    SEEN.clear()
+    consumer, thread = consuming(server, note, who="to be ended")
+    try:
+        for number in range(1, 4):
+            put(server, 1)
+            eventually(lambda number=number: left(server)["done"] == number, what="a job")  # type: ignore[misc]
+            ended = (
+                "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'to be ended'"
+            )
+            assert server.value(ended) >= 1
+    finally:
+        consumer.stop()
+        thread.join()
+
+
+def test_a_queue_without_leases_is_refused(server: Server) -> None:
+    with pytest.raises(ClientError, match=r"Declare the queue with lease=seconds\(60\)"):
+        declared.inside.consume(conninfo(server), note)
+
+
+def test_a_signal_stops_it(server: Server, tmp_path: Path) -> None:
+    """SIGTERM in the middle of a job: it is finished, and the others are there for others."""
+    script = tmp_path / "consumer.py"
+    script.write_text(
+        "import sys, time\n"
+        "from tests.server.declarations.post import mail\n"
+        "def handle(payload):\n"
+        "    print('begun', flush=True)\n"
+        "    time.sleep(0.5)\n"
+        "print(mail.consume(sys.argv[1], handle), flush=True)\n"
+    )
+    put(server, 5)
+    root = Path(__file__).parents[2]
+    with subprocess.Popen(
+        [sys.executable, str(script), conninfo(server)], stdout=subprocess.PIPE, text=True,
+        env=os.environ | {"PYTHONPATH": str(root)},
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        assert process.stdout.readline() == "begun\n"
+        began = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        told = process.stdout.read()
+        assert process.wait() == 0
+    assert "Consumed(done=1, failed=0, released=" in told
+    assert time.monotonic() - began < 10
+    assert left(server) == {"ready": 4, "done": 1}

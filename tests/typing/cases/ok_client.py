@@ -1,0 +1,47 @@
+"""What a program does with a queue has types of its own."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+import psycopg
+from psycopg_pool import AsyncConnectionPool, ConnectionPool
+
+import pgbgw
+from pgbgw import Extension, Payload, seconds
+from pgbgw.client import Consumed, GiveUp, Job
+
+shop = Extension("shop", database="shopdb")
+
+
+class Mail(Payload):
+    address: str
+    size: int | None
+
+
+mail = shop.queue("mail", Mail, lease=seconds(60))
+
+
+def produce(connection: psycopg.Connection[tuple[object, ...]], pool: ConnectionPool) -> int | None:
+    many: int = mail.enqueue_many(connection, [Mail(address="a", size=None), {"address": "b"}], progress=print)
+    mail.enqueue(pool, Mail(address="a", size=many), priority=0, run_at=datetime.now(UTC) + timedelta(hours=1))
+    return mail.enqueue(connection, Mail(address="a", size=1), unique_key="k")
+
+
+async def consume(connection: psycopg.AsyncConnection[tuple[object, ...]], pool: AsyncConnectionPool) -> list[int]:
+    jobs: list[Job[Mail]] = await mail.claim(connection, 10)
+    address: str = jobs[0].payload.address
+    number: int | None = await mail.enqueue(pool, {"address": address})
+    await mail.verify(connection)
+    return await mail.acknowledge(connection, jobs) if number else await mail.extend(pool, jobs)
+
+
+def deliver(letter: Mail, job: Job[Mail]) -> None:
+    if job.attempt > 2:
+        raise GiveUp(letter.address)
+
+
+def run(jobs: Sequence[Job[Mail]], connection: psycopg.Connection[tuple[object, ...]]) -> Consumed:
+    mail.fail(connection, jobs, "no", retry=False)
+    with pgbgw.connect("dbname=shopdb") as database:
+        database.queue("mail").enqueue({"address": "a"})
+    return mail.consume("dbname=shopdb", deliver, concurrency=2)
