@@ -19,6 +19,7 @@ from pgbgw.origin import Origin
 __all__ = ["RULES"]
 
 _EMITTED = (
+    "answer.c",
     "batch.c",
     "behind.c",
     "careful.c",

@@ -76,7 +76,8 @@ def emit(module: ModuleIR) -> SourceTree:
         emitter.c("batch.c", "batch.c.in", "How the jobs of a batch are run.")
         emitter.c("careful.c", "careful.c.in", "How jobs are run after a crash that one of them may have caused.")
     if emitter.values["lease_queues"]:
-        emitter.c("lease.c", "lease.c.in", "How sessions take jobs: claim, acknowledge, extend, fail, release.")
+        emitter.c("lease.c", "lease.c.in", "How sessions claim jobs.")
+        emitter.c("answer.c", "answer.c.in", "How sessions answer for jobs: acknowledge, extend, fail, release.")
     if emitter.values["keeper"]:
         emitter.c("keep.c", "keep.c.in", "How leases end, and how listeners are told of jobs.")
     if emitter.values["histories"]:
@@ -225,7 +226,7 @@ def _values(module: ModuleIR) -> dict[str, Any]:
     sources += ["statement.c"] if values["statement_hook"] else []
     sources += ["queue.c", "lane.c", "behind.c", "claim.c", "direct.c", "settle.c"] if values["lanes"] else []
     sources += ["batch.c", "careful.c"] if values["queue_workers"] else []
-    sources += ["lease.c"] if values["lease_queues"] else []
+    sources += ["lease.c", "answer.c"] if values["lease_queues"] else []
     sources += ["keep.c"] if values["keeper"] else []
     sources += ["history.c"] if values["histories"] else []
     sources += ["launch.c"] if values["dynamic_workers"] else []

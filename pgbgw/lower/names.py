@@ -45,7 +45,8 @@ _SYMBOLS = (
     # histories
     "keep_done", "keep_histories", "next_upkeep",
     # leases
-    "note_lease", "end_leases", "report_ended", "tell_news", "forget_news", "note_round", "until_look", "until_round",
+    "begin_call", "lease_end", "note_lease", "end_leases", "report_ended", "tell_news",
+    "forget_news", "note_round", "until_look", "until_round",
     "guarded", "rest",
 )  # fmt: skip
 

@@ -425,6 +425,9 @@ extern TimestampTz post_next_upkeep(void);
 extern void post_keep_histories(void);
 
 /* leases of jobs */
+extern void post_begin_call(const char *what);
+extern TimestampTz post_lease_end(FunctionCallInfo fcinfo, int argument,
+								  const PostQueue *queue);
 extern void post_note_lease(int queue, TimestampTz end);
 extern bool post_end_leases(void);
 extern void post_report_ended(void);

@@ -1,0 +1,190 @@
+"""A plugin for pytest: a PostgreSQL server of its own with your extension in it, and queues that are empty.
+
+It is there once pgbgw is installed; what it tests is said in ``pyproject.toml``::
+
+    [tool.pytest.ini_options]
+    pgbgw_declaration = "shop.py"
+    pgbgw_setup = "shop.sql"
+
+Tests ask for the fixture ``pgbgw_database``; see docs/testing.md.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    import psycopg
+
+    from pgbgw.client import Consumed
+    from pgbgw.declare.queues import Queue
+    from pgbgw.ir.model import ModuleIR, QueueIR
+    from pgbgw.server import Cluster
+
+__all__ = ["StillWaiting", "TestDatabase"]
+
+
+class StillWaiting(AssertionError):
+    """Jobs that were due were not done in time; the message has what is left, and the end of the server log."""
+
+
+class TestDatabase:
+    """The database that the extension serves, on a throw-away server; its queues are empty when a test begins.
+
+    ``conninfo`` is where it is, as libpq takes it; ``connection`` a session in autocommit, of a superuser, which ends
+    with the test.
+    """
+
+    __test__ = False
+
+    def __init__(self, cluster: Cluster, module: ModuleIR, database: str, connection: psycopg.Connection[Any]) -> None:
+        self.cluster = cluster
+        self.conninfo = cluster.conninfo(database)
+        self.connection = connection
+        self._module = module
+
+    def run_due(self, within: timedelta = timedelta(seconds=10)) -> None:
+        """Wait until the workers in the server have done all jobs that are due by now, those that they add among them.
+
+        A job that failed and waits for its next attempt is not due; ``advance`` makes it so.
+
+        Raises:
+            StillWaiting: some are not done in time.
+        """
+        deadline = time.monotonic() + within.total_seconds()
+        pause = 0.002
+        while left := self._due():
+            if time.monotonic() > deadline:
+                told = "; ".join(f"{count} of queue {name}" for name, count in left.items())
+                log = "\n".join(self.cluster.log_lines().lines[-20:])
+                raise StillWaiting(f"due, and not done within {within.total_seconds():g} s: {told}\n{log}")
+            time.sleep(pause)
+            pause = min(pause * 1.5, 0.1)
+
+    def consume(self, queue: Queue[Any], handler: Callable[..., Any], **options: Any) -> Consumed:
+        """Hand all jobs of a queue that are due by now to a handler, as ``Queue.consume`` does; what became of them."""
+        return queue.consume(self.conninfo, handler, until_empty=True, **options)
+
+    def advance(self, by: timedelta) -> None:
+        """Let time pass for jobs: what waits comes so much earlier, and leases end so much earlier."""
+        for queue in self._module.queues:
+            # what comes before now is looked for by nobody who was not told
+            earlier = "SET run_at = greatest(run_at - %s, now())"
+            self.connection.execute(f"UPDATE {queue.later} {earlier}".encode(), [by])
+            if queue.lease is not None:
+                end = "greatest(lease_end - %s - now(), '1 millisecond')"
+                self.connection.execute(
+                    f"SELECT {queue.lease.extend.name}(ARRAY[id], ARRAY[token], {end})"
+                    f" FROM {queue.lease.running}".encode(),
+                    [by],
+                )
+
+    def _due(self) -> dict[str, int]:
+        """How many jobs of queues that have workers may run now, by queue."""
+        found = {}
+        for queue in self._worked():
+            row = self.connection.execute(
+                f"SELECT (SELECT count(*) FROM {queue.table})"
+                f" + (SELECT count(*) FROM {queue.later} WHERE run_at <= clock_timestamp())".encode()
+            ).fetchone()
+            if row is not None and row[0]:
+                found[queue.name] = int(row[0])
+        return found
+
+    def _worked(self) -> list[QueueIR]:
+        from pgbgw.ir.model import QueueBody
+
+        taken = {worker.body.queue.number for worker in self._module.workers if isinstance(worker.body, QueueBody)}
+        return [queue for queue in self._module.queues if queue.number in taken]
+
+    def _clear(self) -> None:
+        """Empty all queues, while no worker has anything in hand."""
+        self.connection.execute(f"SELECT {self._module.request_shutdown.name}()".encode())
+        busy = f"SELECT count(*) FROM {self._module.processes.name}() WHERE pid IS NOT NULL AND state <> 'paused'"
+        while self.connection.execute(busy.encode()).fetchone() != (0,):
+            time.sleep(0.005)
+        for queue in self._module.queues:
+            tables = [queue.table, queue.later, queue.failed, queue.suspects]
+            tables += [queue.keys] if queue.keys else []
+            tables += [queue.lease.running] if queue.lease else []
+            tables += [queue.history.done] if queue.history else []
+            self.connection.execute(f"TRUNCATE {', '.join(tables)}".encode())
+        if self._module.queues:
+            self.connection.execute(f"DELETE FROM {self._module.paused_queues}".encode())
+        self.connection.execute(f"SELECT {self._module.resume.name}()".encode())
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """What is said in ``pyproject.toml``."""
+    parser.addini("pgbgw_declaration", "the declaration whose extension tests use", "string", "")
+    parser.addini("pgbgw_setup", "SQL to run before the extension is created: tables, handlers, roles", "string", "")
+
+
+@pytest.fixture(scope="session")
+def pgbgw_cluster(request: pytest.FixtureRequest) -> Iterator[tuple[Any, Any, str]]:
+    """The server of a test session: the extension is built, installed, preloaded and created."""
+    import psycopg
+
+    from pgbgw.build import find_server
+    from pgbgw.build.pgconfig import embedded_pg_config
+    from pgbgw.build.pgxs import build
+    from pgbgw.check import Target, check
+    from pgbgw.codegen.emit import emit
+    from pgbgw.declare.load import load
+    from pgbgw.lower import lower
+    from pgbgw.server import throwaway_cluster
+    from pgbgw.sqltext import quote_ident
+
+    declaration = _path(request.config, "pgbgw_declaration")
+    if declaration is None:
+        pytest.fail('say pgbgw_declaration = "shop.py" in [tool.pytest.ini_options]', pytrace=False)
+    setup = _path(request.config, "pgbgw_setup")
+    extension = load(declaration)
+    assert extension is not None
+    module = lower(check(extension, Target(max_worker_processes=64)))
+    database = next((each.value for each in module.databases if each.value is not None), "postgres")
+    folder = Path(tempfile.mkdtemp(prefix="pgbgw-testing-"))
+    try:
+        pg = find_server(str(embedded_pg_config() or "pg_config"))
+        artifact = build(emit(module), pg, folder / module.name)
+        with throwaway_cluster(pg, settings={"max_worker_processes": "64"}) as cluster:
+            cluster.install(artifact)
+            if database != "postgres":
+                with psycopg.connect(cluster.conninfo(), autocommit=True) as connection:
+                    connection.execute(f"CREATE DATABASE {quote_ident(database)}".encode())
+            with psycopg.connect(cluster.conninfo(database), autocommit=True) as connection:
+                if setup is not None:
+                    connection.execute(setup.read_bytes())
+            cluster.preload(module.name)
+            cluster.restart()
+            with psycopg.connect(cluster.conninfo(database), autocommit=True) as connection:
+                connection.execute(f"CREATE EXTENSION {quote_ident(module.name)}".encode())
+            yield cluster, module, database
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def pgbgw_database(pgbgw_cluster: tuple[Any, Any, str]) -> Iterator[TestDatabase]:
+    """The database of the extension, with empty queues and workers that run."""
+    import psycopg
+
+    cluster, module, database = pgbgw_cluster
+    with psycopg.connect(cluster.conninfo(database), autocommit=True) as connection:
+        made = TestDatabase(cluster, module, database, connection)
+        made._clear()
+        yield made
+
+
+def _path(config: pytest.Config, name: str) -> Path | None:
+    """A file that the configuration names, relative to where that stands."""
+    text = str(config.getini(name))
+    return (config.rootpath / text) if text else None
