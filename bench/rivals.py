@@ -21,7 +21,7 @@ from bench.outcome import Chart, Line, Outcome, Ratio, Table, number, spread, ti
 from bench.plan import Plan
 from bench.registry import Benchmark
 
-__all__ = ["BENCHMARK", "RIVALS", "Rival"]
+__all__ = ["BENCHMARK", "CONSUMERS", "RIVALS", "Rival", "Runner", "installed_rivals", "rival_jobs"]
 
 CONSUMERS = Path(__file__).parent / "consumers"
 
@@ -97,7 +97,7 @@ def _plain(server: Ground, database: str) -> str:
 def run(plan: Plan) -> Outcome:
     """Measure each rival that can be had, in turn with our queue."""
     outcome = Outcome("rivals")
-    runners, missing = _installed(plan)
+    runners, missing = installed_rivals(plan)
     with ground("drain") as server:
         outcome.server = server.described()
         set_handler(server, "no-op")
@@ -110,7 +110,7 @@ def run(plan: Plan) -> Outcome:
             if isinstance(subject, OurQueue):
                 return drain_once(server, subject, ours)
             plan.tell(f"rivals: {subject.rival.name}")
-            rate = subject.once(server, _jobs(plan, subject.rival))
+            rate = subject.once(server, rival_jobs(plan, subject.rival))
             return None if rate is None else Drain(rate, Wal(0, 0))
 
         subjects: list[OurQueue | Runner] = [queue, *runners]
@@ -139,7 +139,8 @@ def run(plan: Plan) -> Outcome:
     return outcome
 
 
-def _installed(plan: Plan) -> tuple[list[Runner], dict[str, str]]:
+def installed_rivals(plan: Plan) -> tuple[list[Runner], dict[str, str]]:
+    """Those that can be had, and why each of the others can't, by its name."""
     runners, missing = [], {}
     for rival in RIVALS:
         plan.tell(f"rivals: environment of {rival.name}")
@@ -151,7 +152,8 @@ def _installed(plan: Plan) -> tuple[list[Runner], dict[str, str]]:
     return runners, missing
 
 
-def _jobs(plan: Plan, rival: Rival) -> int:
+def rival_jobs(plan: Plan, rival: Rival) -> int:
+    """How many jobs a rival is measured with."""
     return plan.pick(max(200, rival.jobs // 20), rival.jobs)
 
 
@@ -168,7 +170,7 @@ def _table(
             continue
         rival = known[name].rival
         setting = f"{rival.knob} {number(rival.setting)}"
-        about = (name, known[name].version, "Python", setting, _jobs(plan, rival))
+        about = (name, known[name].version, "Python", setting, rival_jobs(plan, rival))
         rows.append((*about, *spread(measure.span), *against))
     title = "rivals: no-op jobs, as each documentation has it"
     return Table(title, columns, tuple(rows), tuple(missing.items()))

@@ -9,4 +9,4 @@ class Job(Payload):
     payload: Json
 
 
-bench_leases.queue("job", Job, lease=minutes(10))
+queue = bench_leases.queue("job", Job, lease=minutes(10))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime
 import decimal
+import importlib
 import os
 import signal
 import subprocess
@@ -283,6 +284,27 @@ def test_any_executor_runs_handlers(server: Server, kind: str) -> None:
         pids = {n.payload for n in listener.notifies(timeout=5, stop_after=20)}
     assert consumed.done == 20
     assert (str(os.getpid()) in pids) == (kind == "threads")
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_dask_cluster_runs_handlers(server: Server) -> None:
+    """Two processes that Dask has started; its executor is one of ``concurrent.futures``."""
+    dask: Any = importlib.import_module("distributed")
+    with server.connect() as connection:
+        mail.enqueue_many(connection, (Mail(address=str(n), body=conninfo(server)) for n in range(30)))
+    with (
+        dask.LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster,
+        dask.Client(cluster) as client,
+        server.connect() as listener,
+    ):
+        listener.execute("LISTEN pids")
+        consumed = mail.consume(
+            conninfo(server), pid_of, executor=client.get_executor(pure=False), concurrency=4, until_empty=True
+        )
+        pids = {n.payload for n in listener.notifies(timeout=5, stop_after=30)}
+    assert (consumed.done, consumed.failed) == (30, 0)
+    assert len(pids) == 2
+    assert str(os.getpid()) not in pids
 
 
 def test_failures_are_told_and_tried_again(server: Server) -> None:
