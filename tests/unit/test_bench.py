@@ -300,4 +300,5 @@ def test_durability_is_the_default() -> None:
 
 
 def test_every_rival_has_its_script() -> None:
-    assert {path.name for path in CONSUMERS.glob("*.py")} == {f"{rival.name}_jobs.py" for rival in RIVALS}
+    names = ["pgbgw", *(rival.name for rival in RIVALS)]
+    assert {path.name for path in CONSUMERS.glob("*.py")} == {f"{name}_jobs.py" for name in names}
