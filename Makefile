@@ -13,7 +13,7 @@ PACKAGING := pyproject.toml setup.py pgbgw/_core.pyx $(wildcard c_templates/stat
 WITH_VENV := PATH="$(CURDIR)/$(BIN):$$PATH"
 PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadscope
 
-.PHONY: help venv dev machine majors run lint format test mutants test-all bench clean
+.PHONY: help venv dev machine majors run lint format test mutants test-all bench bench-client clean
 
 help:  ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -55,6 +55,9 @@ test-all: machine lint majors  ## the same with the slow tests and more examples
 bench: $(VENV)/installed-bench  ## compare speeds: BENCH=drain,wake chooses, QUICK=1 FULL=1 ROUNDS=5 OUT=folder
 	$(BIN)/python -m bench $(if $(QUICK),--quick) $(if $(FULL),--full) $(if $(ROUNDS),--rounds $(ROUNDS)) \
 		$(if $(OUT),--out $(OUT)) $(BENCH)
+
+bench-client:  ## compare the client in Python, with the options of bench
+	$(MAKE) bench BENCH=leases,consume
 
 clean:  ## remove what these targets made; a running cluster is left alone
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis pgbgw/_core*.so
