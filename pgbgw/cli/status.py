@@ -135,8 +135,15 @@ def _print_one(snapshot: Snapshot) -> None:
                 terminal.warning(f'worker "{worker}" claims jobs by a statement, which is slower: {reason}')
     if snapshot.queues:
         on.print()
-        counts = [(each.name, each.ready, each.later, each.failed) for each in snapshot.queues]
-        terminal.table(["queue", "ready", "later", "failed"], counts)
+        leased = any(each.running is not None for each in snapshot.queues)
+        counts = [
+            (each.name, each.ready, each.later, *([each.running] if leased else []), each.failed,
+             "paused" if each.paused else None)
+            for each in snapshot.queues
+        ]  # fmt: skip
+        paused = any(each.paused for each in snapshot.queues)
+        columns = ["queue", "ready", "later", *(["running"] if leased else []), "failed", *([""] if paused else [])]
+        terminal.table(columns, [row[: len(columns)] for row in counts])
     for state in snapshot.states:
         on.print()
         terminal.table(["state", state.name], state.values)

@@ -38,12 +38,17 @@ class Process:
 
 @dataclass(frozen=True, slots=True)
 class QueueCounts:
-    """How many jobs of a queue may run, wait for their next attempt, and were given up."""
+    """How many jobs of a queue may run, wait, were given up, and are leased; and whether it is paused.
+
+    Large numbers are those of the server's statistics; ``running`` is None where the queue has no leases.
+    """
 
     name: str
     ready: int
     later: int
     failed: int
+    running: int | None = None
+    paused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,10 +136,12 @@ def _version(connection: psycopg.Connection[Any], extension: str) -> str | None:
 
 
 def _counts(connection: psycopg.Connection[Any], queue: QueueNames) -> QueueCounts:
-    counts = ", ".join(f"(SELECT count(*) FROM {table})" for table in (queue.table, queue.later, queue.failed))
-    row = connection.execute(f"SELECT {counts}".encode()).fetchone()
-    assert row is not None
-    return QueueCounts(queue.name, *row)
+    rows = connection.execute(f"SELECT status, jobs FROM {queue.counts}()".encode()).fetchall()
+    jobs = {row[0]: int(row[1]) for row in rows}
+    held = connection.execute(f"SELECT 1 FROM {queue.paused} WHERE queue = %s".encode(), [queue.name]).fetchone()
+    return QueueCounts(
+        queue.name, jobs["ready"], jobs["later"], jobs["failed"], jobs.get("running"), held is not None
+    )  # fmt: skip
 
 
 def _state(connection: psycopg.Connection[Any], state: StateNames) -> StateRow:

@@ -13,12 +13,11 @@ __all__ = ["QueueNames", "StateNames", "Subject"]
 
 @dataclass(frozen=True, slots=True)
 class QueueNames:
-    """A queue and its tables, quoted and with their schema."""
+    """A queue, the function that counts its jobs, and the table of paused queues, quoted and with their schema."""
 
     name: str
-    table: str
-    later: str
-    failed: str
+    counts: str
+    paused: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +54,7 @@ class Subject:
             processes=module.processes.name,
             dynamic=tuple(worker.name for worker in module.workers if worker.kind == "dynamic"),
             titles=tuple(worker.title for worker in module.workers),
-            queues=tuple(QueueNames(queue.name, queue.table, queue.later, queue.failed) for queue in module.queues),
+            queues=tuple(QueueNames(queue.name, queue.counts, module.paused_queues) for queue in module.queues),
             states=tuple(StateNames(state.name, state.view) for state in module.shared),
             settings=tuple(setting.name for setting in module.settings),
         )

@@ -93,7 +93,8 @@ def test_run_connect_status_stop_and_run_again(project: Path) -> None:
     assert found["cluster"]["state"] == "running"
     (extension,) = found["extensions"]
     assert [each["state"] in ("idle", "working") for each in extension["processes"]] == [True, True]
-    assert extension["queues"] == [{"name": "jobs", "ready": 0, "later": 0, "failed": 0}]
+    counts = {"name": "jobs", "ready": 0, "later": 0, "failed": 0, "running": None, "paused": False}
+    assert extension["queues"] == [counts]
     assert "shop worker" in pgbgw("status").stdout
 
     command = [sys.executable, "-m", "pgbgw", "connect", "-c", "SELECT 6 * 7 AS answer"]

@@ -287,7 +287,7 @@ def test_a_compiler_message_is_shown_at_the_declared_value(monkeypatch: pytest.M
 
 
 SUBJECT = Subject(
-    "shop", "1.0", "shop.workers", ("task",), ("mail worker",), (QueueNames("q", "a", "b", "c"),),
+    "shop", "1.0", "shop.workers", ("task",), ("mail worker",), (QueueNames("q", "a", "b"),),
     (StateNames("s", "shop.s"),), ("shop.x",),
 )  # fmt: skip
 

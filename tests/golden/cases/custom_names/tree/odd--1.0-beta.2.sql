@@ -11,6 +11,7 @@ CREATE TABLE "The ""Schema""".odd_paused_queues (
 ) USING heap;
 COMMENT ON TABLE "The ""Schema""".odd_paused_queues IS 'Queues of which no jobs are given out.';
 SELECT pg_catalog.pg_extension_config_dump('"The ""Schema""".odd_paused_queues', '');
+GRANT SELECT ON "The ""Schema""".odd_paused_queues TO pg_monitor;
 CREATE FUNCTION "The ""Schema""".odd_paused_queues_wake() RETURNS trigger
     AS 'MODULE_PATHNAME', 'odd_note_pause' LANGUAGE C;
 REVOKE ALL ON FUNCTION "The ""Schema""".odd_paused_queues_wake() FROM PUBLIC;
@@ -163,6 +164,7 @@ REVOKE ALL ON FUNCTION
     "The ""Schema"""."Jobs; DROP TABLE x --_retry"(pg_catalog.int8[]), "The ""Schema"""."Jobs; DROP TABLE x --_cancel"(pg_catalog.int8),
     "The ""Schema"""."Jobs; DROP TABLE x --_purge"(pg_catalog.interval), "The ""Schema"""."Jobs; DROP TABLE x --_pause"(), "The ""Schema"""."Jobs; DROP TABLE x --_resume"(), "The ""Schema"""."Jobs; DROP TABLE x --_counts"()
     FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION "The ""Schema"""."Jobs; DROP TABLE x --_counts"() TO pg_monitor;
 
 -- shared state lock
 CREATE FUNCTION "The ""Schema"""."Get It"(

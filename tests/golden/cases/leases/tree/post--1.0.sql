@@ -11,6 +11,7 @@ CREATE TABLE post.paused_queues (
 ) USING heap;
 COMMENT ON TABLE post.paused_queues IS 'Queues of which no jobs are given out.';
 SELECT pg_catalog.pg_extension_config_dump('post.paused_queues', '');
+GRANT SELECT ON post.paused_queues TO pg_monitor;
 CREATE FUNCTION post.paused_queues_wake() RETURNS trigger
     AS 'MODULE_PATHNAME', 'post_note_pause' LANGUAGE C;
 REVOKE ALL ON FUNCTION post.paused_queues_wake() FROM PUBLIC;
@@ -232,6 +233,7 @@ REVOKE ALL ON FUNCTION
     post.letters_retry(pg_catalog.int8[]), post.letters_cancel(pg_catalog.int8),
     post.letters_purge(pg_catalog.interval), post.letters_pause(), post.letters_resume(), post.letters_counts()
     FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION post.letters_counts() TO pg_monitor;
 
 -- for those who take jobs in sessions of their own; each answers with the ids
 -- of jobs whose lease is no longer held
@@ -439,6 +441,7 @@ REVOKE ALL ON FUNCTION
     post.parcels_retry(pg_catalog.int8[]), post.parcels_cancel(pg_catalog.int8),
     post.parcels_purge(pg_catalog.interval), post.parcels_pause(), post.parcels_resume(), post.parcels_counts()
     FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION post.parcels_counts() TO pg_monitor;
 GRANT USAGE ON SCHEMA post TO post_clerk;
 GRANT EXECUTE ON FUNCTION
     post.parcels_enqueue(text, bigint, pg_catalog.int2),
@@ -635,6 +638,7 @@ REVOKE ALL ON FUNCTION
     post.stamps_retry(pg_catalog.int8[]), post.stamps_cancel(pg_catalog.int8),
     post.stamps_purge(pg_catalog.interval), post.stamps_pause(), post.stamps_resume(), post.stamps_counts()
     FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION post.stamps_counts() TO pg_monitor;
 
 -- whoever may look at the views must get at them
 GRANT USAGE ON SCHEMA post TO pg_monitor;

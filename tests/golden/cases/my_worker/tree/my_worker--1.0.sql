@@ -11,6 +11,7 @@ CREATE TABLE public.my_worker_paused_queues (
 ) USING heap;
 COMMENT ON TABLE public.my_worker_paused_queues IS 'Queues of which no jobs are given out.';
 SELECT pg_catalog.pg_extension_config_dump('public.my_worker_paused_queues', '');
+GRANT SELECT ON public.my_worker_paused_queues TO pg_monitor;
 CREATE FUNCTION public.my_worker_paused_queues_wake() RETURNS trigger
     AS 'MODULE_PATHNAME', 'my_worker_note_pause' LANGUAGE C;
 REVOKE ALL ON FUNCTION public.my_worker_paused_queues_wake() FROM PUBLIC;
@@ -160,6 +161,7 @@ REVOKE ALL ON FUNCTION
     public.my_queue_retry(pg_catalog.int8[]), public.my_queue_cancel(pg_catalog.int8),
     public.my_queue_purge(pg_catalog.interval), public.my_queue_pause(), public.my_queue_resume(), public.my_queue_counts()
     FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION public.my_queue_counts() TO pg_monitor;
 
 -- shared state worker
 CREATE FUNCTION public.get_worker_stats(

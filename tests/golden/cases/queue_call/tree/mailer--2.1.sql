@@ -11,6 +11,7 @@ CREATE TABLE mailer.paused_queues (
 ) USING heap;
 COMMENT ON TABLE mailer.paused_queues IS 'Queues of which no jobs are given out.';
 SELECT pg_catalog.pg_extension_config_dump('mailer.paused_queues', '');
+GRANT SELECT ON mailer.paused_queues TO pg_monitor;
 CREATE FUNCTION mailer.paused_queues_wake() RETURNS trigger
     AS 'MODULE_PATHNAME', 'mailer_note_pause' LANGUAGE C;
 REVOKE ALL ON FUNCTION mailer.paused_queues_wake() FROM PUBLIC;
@@ -163,6 +164,7 @@ REVOKE ALL ON FUNCTION
     mailer.outbox_retry(pg_catalog.int8[]), mailer.outbox_cancel(pg_catalog.int8),
     mailer.outbox_purge(pg_catalog.interval), mailer.outbox_pause(), mailer.outbox_resume(), mailer.outbox_counts()
     FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION mailer.outbox_counts() TO pg_monitor;
 
 -- whoever may look at the views must get at them
 GRANT USAGE ON SCHEMA mailer TO pg_monitor;

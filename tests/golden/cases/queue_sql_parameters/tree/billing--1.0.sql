@@ -11,6 +11,7 @@ CREATE TABLE billing.paused_queues (
 ) USING heap;
 COMMENT ON TABLE billing.paused_queues IS 'Queues of which no jobs are given out.';
 SELECT pg_catalog.pg_extension_config_dump('billing.paused_queues', '');
+GRANT SELECT ON billing.paused_queues TO pg_monitor;
 CREATE FUNCTION billing.paused_queues_wake() RETURNS trigger
     AS 'MODULE_PATHNAME', 'billing_note_pause' LANGUAGE C;
 REVOKE ALL ON FUNCTION billing.paused_queues_wake() FROM PUBLIC;
@@ -178,6 +179,7 @@ REVOKE ALL ON FUNCTION
     billing.bill_retry(pg_catalog.int8[]), billing.bill_cancel(pg_catalog.int8),
     billing.bill_purge(pg_catalog.interval), billing.bill_pause(), billing.bill_resume(), billing.bill_counts()
     FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION billing.bill_counts() TO pg_monitor;
 
 -- shared state bill
 CREATE FUNCTION billing.get_bill_stats(

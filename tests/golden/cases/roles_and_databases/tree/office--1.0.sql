@@ -11,6 +11,7 @@ CREATE TABLE office.paused_queues (
 ) USING heap;
 COMMENT ON TABLE office.paused_queues IS 'Queues of which no jobs are given out.';
 SELECT pg_catalog.pg_extension_config_dump('office.paused_queues', '');
+GRANT SELECT ON office.paused_queues TO pg_monitor;
 CREATE FUNCTION office.paused_queues_wake() RETURNS trigger
     AS 'MODULE_PATHNAME', 'office_note_pause' LANGUAGE C;
 REVOKE ALL ON FUNCTION office.paused_queues_wake() FROM PUBLIC;
@@ -160,6 +161,7 @@ REVOKE ALL ON FUNCTION
     office.letters_retry(pg_catalog.int8[]), office.letters_cancel(pg_catalog.int8),
     office.letters_purge(pg_catalog.interval), office.letters_pause(), office.letters_resume(), office.letters_counts()
     FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION office.letters_counts() TO pg_monitor;
 
 -- whoever may look at the views must get at them
 GRANT USAGE ON SCHEMA office TO pg_monitor;

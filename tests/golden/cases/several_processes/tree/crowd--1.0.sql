@@ -11,6 +11,7 @@ CREATE TABLE crowd.paused_queues (
 ) USING heap;
 COMMENT ON TABLE crowd.paused_queues IS 'Queues of which no jobs are given out.';
 SELECT pg_catalog.pg_extension_config_dump('crowd.paused_queues', '');
+GRANT SELECT ON crowd.paused_queues TO pg_monitor;
 CREATE FUNCTION crowd.paused_queues_wake() RETURNS trigger
     AS 'MODULE_PATHNAME', 'crowd_note_pause' LANGUAGE C;
 REVOKE ALL ON FUNCTION crowd.paused_queues_wake() FROM PUBLIC;
@@ -160,6 +161,7 @@ REVOKE ALL ON FUNCTION
     crowd.parcels_retry(pg_catalog.int8[]), crowd.parcels_cancel(pg_catalog.int8),
     crowd.parcels_purge(pg_catalog.interval), crowd.parcels_pause(), crowd.parcels_resume(), crowd.parcels_counts()
     FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION crowd.parcels_counts() TO pg_monitor;
 
 -- queue returns: jobs that may run now
 CREATE TABLE crowd.sent_back (
@@ -303,6 +305,7 @@ REVOKE ALL ON FUNCTION
     crowd.sent_back_retry(pg_catalog.int8[]), crowd.sent_back_cancel(pg_catalog.int8),
     crowd.sent_back_purge(pg_catalog.interval), crowd.sent_back_pause(), crowd.sent_back_resume(), crowd.sent_back_counts()
     FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION crowd.sent_back_counts() TO pg_monitor;
 
 -- shared state crowd
 CREATE FUNCTION crowd.get_crowd_stats(
