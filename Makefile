@@ -8,7 +8,7 @@ JOBS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 # What an installed package is made of that editing a .py file does not change.
-PACKAGING := pyproject.toml setup.py pgbgw/_core.pyx $(wildcard c_templates/static/*.h)
+PACKAGING := pyproject.toml setup.py pgbgw/_core.pyx $(wildcard pgbgw/core/*) $(wildcard c_templates/static/*.h)
 # cython-lint looks for its helper on the path.
 WITH_VENV := PATH="$(CURDIR)/$(BIN):$$PATH"
 PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadscope

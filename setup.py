@@ -4,14 +4,17 @@ The templates stand beside the package, where they are found by who looks for th
 it as ``pgbgw.c_templates``.
 """
 
+from glob import glob
+
 from Cython.Build import cythonize
 from setuptools import Extension, find_packages, setup
 
 core = Extension(
     "pgbgw._core",
     ["pgbgw/_core.pyx"],
-    include_dirs=["c_templates/static"],
-    depends=["c_templates/static/backoff.h"],
+    include_dirs=["c_templates/static", "pgbgw/core"],
+    # Cython sees by itself which .pxi files and headers it reads, but not what headers include.
+    depends=["c_templates/static/backoff.h", *sorted(glob("pgbgw/core/*.h"))],
 )
 
 setup(

@@ -12,12 +12,14 @@ from pgbgw._core import CopyDecoder, CopyError
 __all__ = ["copy_rows"]
 
 
-def copy_rows(connection: psycopg.Connection[Any], query: str, types: Sequence[str]) -> Iterator[list[tuple[Any, ...]]]:
+def copy_rows(
+    connection: psycopg.Connection[Any], query: str, types: Sequence[str | int]
+) -> Iterator[list[tuple[Any, ...]]]:
     """Run a query and give its rows in lists, one for each piece of the stream that completed at least one row.
 
     ``query`` is one SELECT (or a statement that returns rows) without parameters, which COPY does not take, and without
-    a semicolon. ``types`` names the type of each column as ``pgbgw._core.CopyDecoder`` knows them: "int2", "int4",
-    "int8", "bool", "float8", "text", "jsonb", "timestamptz".
+    a semicolon. ``types`` has the name or the OID of each column's type as ``pgbgw._core.Layout`` takes them, such as
+    "int8", "text", "jsonb", "timestamptz", "uuid", "text[]".
 
     After a row that can't be decoded, what follows is read and dropped, so that connection and transaction stay as they
     were; an iterator that is closed early cancels the query.

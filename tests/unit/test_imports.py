@@ -98,7 +98,8 @@ def test_the_module_keeps_the_rules(module: str, path: Path) -> None:
 
 
 def test_the_compiled_core_imports_nothing_of_ours() -> None:
-    lines = (ROOT / "pgbgw" / "_core.pyx").read_text().splitlines()
+    parts = [ROOT / "pgbgw" / "_core.pyx", *sorted((ROOT / "pgbgw" / "core").glob("*.pxi"))]
+    lines = [line for part in parts for line in part.read_text().splitlines()]
     imports = [line for line in lines if line.lstrip().startswith(("import ", "cimport ", "from "))]
     assert imports
     assert [line for line in imports if "pgbgw" in line or line.lstrip().startswith("from .")] == []

@@ -1,0 +1,102 @@
+# What the C headers beside this file declare.
+
+cdef extern from "Python.h":
+    PyObject *PyTuple_New(Py_ssize_t size)
+    void PyTuple_SET_ITEM(PyObject *row, Py_ssize_t index, PyObject *item)
+    PyObject *Py_NewRef(PyObject *item)
+    void Py_DECREF_pointer "Py_DECREF"(PyObject *item)
+    PyObject *PyErr_Occurred()
+    void PyObject_GC_UnTrack(PyObject *item)
+
+cdef extern from "wire.h" nogil:
+    enum:
+        PGBGW_MAX_SIZE
+        PGBGW_MAX_COLUMNS
+        PGBGW_JSONB_VERSION
+        PGBGW_FIRST_DAY
+        PGBGW_LAST_DAY
+        PGBGW_UNIX_DAYS
+
+    const int64_t PGBGW_DAY
+
+    uint16_t pgbgw_get16(const uint8_t *data)
+    uint32_t pgbgw_get32(const uint8_t *data)
+    uint64_t pgbgw_get64(const uint8_t *data)
+    void pgbgw_put16(uint8_t *data, uint16_t value)
+    void pgbgw_put32(uint8_t *data, uint32_t value)
+    void pgbgw_put64(uint8_t *data, uint64_t value)
+
+    ctypedef struct pgbgw_field:
+        const uint8_t *data
+        int32_t length
+
+    ctypedef struct pgbgw_run:
+        pass
+
+    ctypedef struct pgbgw_shape:
+        int32_t columns
+        int32_t *fixed
+        int32_t *place
+        uint32_t *expected
+        pgbgw_run *run
+
+    ctypedef enum pgbgw_verdict:
+        PGBGW_WHOLE
+        PGBGW_PART
+        PGBGW_COUNT
+        PGBGW_NEGATIVE
+        PGBGW_LARGE
+        PGBGW_LENGTH
+        PGBGW_ROW
+
+    ctypedef struct pgbgw_walked:
+        int64_t size
+        int32_t column
+        int32_t length
+
+    ctypedef struct pgbgw_date:
+        int64_t day
+        int32_t year
+        int32_t month
+        int32_t day_of_month
+
+    void pgbgw_shape_runs(pgbgw_shape *shape)
+    pgbgw_verdict pgbgw_walk(const pgbgw_shape *shape, const uint8_t *row, int64_t size, pgbgw_walked *walked)
+    pgbgw_field pgbgw_next_field(const uint8_t **place)
+    pgbgw_field pgbgw_field_at(const uint8_t *row, int32_t column)
+    void pgbgw_date_of(int64_t day, pgbgw_date *date)
+    int64_t pgbgw_day_of(int32_t year, int32_t month, int32_t day_of_month)
+
+cdef extern from "objects.h":
+    ctypedef enum pgbgw_kind:
+        PGBGW_BYTES
+        PGBGW_TEXT
+        PGBGW_JSONB_TEXT
+        PGBGW_JSONB_BYTES
+        PGBGW_BOOL
+        PGBGW_INT2
+        PGBGW_INT4
+        PGBGW_INT8
+        PGBGW_OID
+        PGBGW_FLOAT4
+        PGBGW_FLOAT8
+        PGBGW_TIMESTAMP
+        PGBGW_TIMESTAMPTZ
+        PGBGW_DATE
+        PGBGW_TIME
+        PGBGW_TIMETZ
+        PGBGW_INTERVAL
+        PGBGW_NUMERIC
+        PGBGW_UUID
+        PGBGW_INET
+        PGBGW_CIDR
+        PGBGW_ARRAY
+
+    ctypedef struct pgbgw_memory:
+        pass
+
+    void pgbgw_memory_clear(pgbgw_memory *memory)
+    PyObject *pgbgw_make_common(int kind, const uint8_t *data, int32_t length, pgbgw_memory *memory)
+    int pgbgw_append(list rows, PyObject *item) except -1
+
+import_datetime()

@@ -1,0 +1,124 @@
+/*-------------------------------------------------------------------------
+ *
+ * slab.h
+ *	  Where Job objects lie: side by side, up to 64 in one piece of memory.
+ *
+ * A slab holds the chunk that its jobs point into, counts those that live,
+ * and dies with the last.  So a batch costs one allocation for 64 jobs and one
+ * count of references to its chunk.
+ *
+ * The count is a plain number, which the GIL guards.  A free-threaded build
+ * has slabs of one job, whose own count of references decides.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef PGBGW_SLAB_H
+#define PGBGW_SLAB_H
+
+#include <Python.h>
+
+#include "wire.h"
+
+#ifdef Py_GIL_DISABLED
+#define PGBGW_SLAB_JOBS 1
+#else
+#define PGBGW_SLAB_JOBS 64
+#endif
+
+typedef struct
+{
+	PyObject   *chunk;
+	Py_ssize_t	live;			/* jobs, and one for the maker that is at it */
+} pgbgw_slab;
+
+/* Begins as the struct does that Cython makes of the class Job. */
+typedef struct
+{
+	PyObject_HEAD
+	pgbgw_slab *slab;
+	const uint8_t *row;			/* in the bytes of the chunk; it has been walked */
+	int32_t		size;			/* of the row */
+} pgbgw_job;
+
+/* Makes the jobs of one chunk. */
+typedef struct
+{
+	PyTypeObject *type;
+	PyObject   *chunk;			/* borrowed */
+	pgbgw_slab *slab;
+	Py_ssize_t	used;			/* of its slots */
+	Py_ssize_t	slots;
+} pgbgw_maker;
+
+/* For tests, which look for slabs that outlive their jobs. */
+static Py_ssize_t pgbgw_live_slabs = 0;
+
+static inline void
+pgbgw_slab_release(pgbgw_slab *slab)
+{
+	if (--slab->live > 0)
+		return;
+	Py_DECREF(slab->chunk);
+	PyObject_Free(slab);
+	pgbgw_live_slabs--;
+}
+
+/*
+ * pgbgw_make_job
+ *		A job of the maker's chunk, or NULL with an error set.  "wanted" is how
+ *		many are still to come, this one included, as far as is known.
+ */
+static inline PyObject *
+pgbgw_make_job(pgbgw_maker *maker, const uint8_t *row, int32_t size, Py_ssize_t wanted)
+{
+	pgbgw_job  *job;
+
+	if (maker->used == maker->slots)
+	{
+		Py_ssize_t	slots = wanted < PGBGW_SLAB_JOBS ? wanted : PGBGW_SLAB_JOBS;
+		pgbgw_slab *slab = PyObject_Malloc(sizeof(pgbgw_slab) + (size_t) slots * sizeof(pgbgw_job));
+
+		if (slab == NULL)
+			return PyErr_NoMemory();
+		if (maker->slab != NULL)
+			pgbgw_slab_release(maker->slab);
+		slab->chunk = Py_NewRef(maker->chunk);
+		slab->live = 1;
+		pgbgw_live_slabs++;
+		maker->slab = slab;
+		maker->used = 0;
+		maker->slots = slots;
+	}
+	job = (pgbgw_job *) (maker->slab + 1) + maker->used++;
+	job->slab = maker->slab;
+	job->row = row;
+	job->size = size;
+	maker->slab->live++;
+	return PyObject_Init((PyObject *) job, maker->type);
+}
+
+static inline void
+pgbgw_maker_done(pgbgw_maker *maker)
+{
+	if (maker->slab != NULL)
+		pgbgw_slab_release(maker->slab);
+	maker->slab = NULL;
+	maker->used = maker->slots = 0;
+}
+
+static void
+pgbgw_job_dealloc(PyObject *self)
+{
+	PyTypeObject *type = Py_TYPE(self);
+	pgbgw_slab *slab = ((pgbgw_job *) self)->slab;
+
+	/* A job that its class has refused to make lies in no slab. */
+	if (slab == NULL)
+		type->tp_free(self);
+	else
+		pgbgw_slab_release(slab);
+	if (PyType_HasFeature(type, Py_TPFLAGS_HEAPTYPE))
+		Py_DECREF(type);
+}
+
+#endif							/* PGBGW_SLAB_H */
