@@ -22,11 +22,16 @@ from libc.stdint cimport (
 )
 from libc.string cimport memcmp
 
-__all__ = ["CopyDecoder", "CopyError", "Layout", "backoff", "decode_copy"]
+__all__ = [
+    "CopyDecoder", "CopyError", "Job", "JobDecoder", "Layout", "backoff", "copy_jobs", "decode_copy", "result_jobs",
+    "result_layout", "result_tuples", "transport",
+]
 
 include "core/headers.pxi"
 include "core/types.pxi"
 include "core/values.pxi"
 include "core/layout.pxi"
 include "core/stream.pxi"
+include "core/job.pxi"
+include "core/result.pxi"
 include "core/backoff.pxi"

@@ -1,11 +1,17 @@
 # What the C headers beside this file declare.
 
 cdef extern from "Python.h":
+    ctypedef void (*destructor)(PyObject *) noexcept
+    ctypedef struct PyTypeObject:
+        Py_ssize_t tp_basicsize
+        destructor tp_dealloc
+
     PyObject *PyTuple_New(Py_ssize_t size)
     void PyTuple_SET_ITEM(PyObject *row, Py_ssize_t index, PyObject *item)
     PyObject *Py_NewRef(PyObject *item)
     void Py_DECREF_pointer "Py_DECREF"(PyObject *item)
     PyObject *PyErr_Occurred()
+    bytes PyBytes_FromStringAndSize(const char *data, Py_ssize_t size)
     void PyObject_GC_UnTrack(PyObject *item)
 
 cdef extern from "wire.h" nogil:
@@ -64,6 +70,8 @@ cdef extern from "wire.h" nogil:
     pgbgw_verdict pgbgw_walk(const pgbgw_shape *shape, const uint8_t *row, int64_t size, pgbgw_walked *walked)
     pgbgw_field pgbgw_next_field(const uint8_t **place)
     pgbgw_field pgbgw_field_at(const uint8_t *row, int32_t column)
+    int64_t pgbgw_row_size(const pgbgw_field *fields, int32_t columns)
+    uint8_t *pgbgw_put_row(uint8_t *place, const pgbgw_field *fields, int32_t columns)
     void pgbgw_date_of(int64_t day, pgbgw_date *date)
     int64_t pgbgw_day_of(int32_t year, int32_t month, int32_t day_of_month)
 
@@ -98,5 +106,37 @@ cdef extern from "objects.h":
     void pgbgw_memory_clear(pgbgw_memory *memory)
     PyObject *pgbgw_make_common(int kind, const uint8_t *data, int32_t length, pgbgw_memory *memory)
     int pgbgw_append(list rows, PyObject *item) except -1
+
+cdef extern from "slab.h":
+    enum:
+        PGBGW_SLAB_JOBS
+
+    Py_ssize_t pgbgw_live_slabs
+
+    ctypedef struct pgbgw_slab:
+        PyObject *chunk
+
+    ctypedef struct pgbgw_job:
+        pass
+
+    ctypedef struct pgbgw_maker:
+        PyTypeObject *type
+        PyObject *chunk
+        pgbgw_slab *slab
+        Py_ssize_t used
+        Py_ssize_t slots
+
+    PyObject *pgbgw_make_job(pgbgw_maker *maker, const uint8_t *row, int32_t size, Py_ssize_t wanted)
+    void pgbgw_maker_done(pgbgw_maker *maker)
+    void pgbgw_job_dealloc(PyObject *self) noexcept
+
+cdef extern from "libpq.h":
+    ctypedef struct pgbgw_libpq:
+        int (*version)() noexcept
+        int (*length)(const void *result, int row, int column) noexcept
+        int (*is_null)(const void *result, int row, int column) noexcept
+        char *(*value)(const void *result, int row, int column) noexcept
+
+    bint pgbgw_libpq_find(pgbgw_libpq *libpq, const char *path)
 
 import_datetime()

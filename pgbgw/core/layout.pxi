@@ -221,15 +221,35 @@ cdef class _Reader:
     cdef PyObject *read(self, const uint8_t *row) except NULL:
         """A new tuple of the values of a row that has been walked."""
         cdef const uint8_t *place = row + 2
-        cdef Py_ssize_t columns = self.layout.shape.columns
         cdef Py_ssize_t column
-        cdef PyObject *made = PyTuple_New(columns)
+        cdef PyObject *made = self.begin()
+        try:
+            for column in range(self.layout.shape.columns):
+                self.put(made, column, pgbgw_next_field(&place))
+        except BaseException:
+            Py_DECREF_pointer(made)
+            raise
+        return self.end(made)
+
+    cdef PyObject *read_fields(self, const pgbgw_field *fields) except NULL:
+        """A new tuple of the values of some fields whose lengths have been checked."""
+        cdef Py_ssize_t column
+        cdef PyObject *made = self.begin()
+        try:
+            for column in range(self.layout.shape.columns):
+                self.put(made, column, fields[column])
+        except BaseException:
+            Py_DECREF_pointer(made)
+            raise
+        return self.end(made)
+
+    cdef inline PyObject *begin(self) except NULL:
+        cdef PyObject *made = PyTuple_New(self.layout.shape.columns)
         if made == NULL:
             _reraise()
-        for column in range(columns):
-            if self.put(made, column, pgbgw_next_field(&place)) < 0:
-                Py_DECREF_pointer(made)
-                _reraise()
+        return made
+
+    cdef inline PyObject *end(self, PyObject *made) noexcept:
         if self.layout.plain:
             # Nothing in it refers to anything, so the collector need not look at it again and again.
             PyObject_GC_UnTrack(made)

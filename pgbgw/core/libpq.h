@@ -23,10 +23,6 @@
 typedef struct
 {
 	int			(*version) (void);
-	int			(*rows) (const void *result);
-	int			(*columns) (const void *result);
-	unsigned int (*type) (const void *result, int column);
-	int			(*format) (const void *result, int column);
 	int			(*length) (const void *result, int row, int column);
 	int			(*is_null) (const void *result, int row, int column);
 	char	   *(*value) (const void *result, int row, int column);
@@ -60,10 +56,6 @@ pgbgw_libpq_find(pgbgw_libpq *libpq, const char *path)
 	if (module == NULL)
 		return 0;
 	found = PGBGW_SYMBOL("PQlibVersion", version)
-		&& PGBGW_SYMBOL("PQntuples", rows)
-		&& PGBGW_SYMBOL("PQnfields", columns)
-		&& PGBGW_SYMBOL("PQftype", type)
-		&& PGBGW_SYMBOL("PQfformat", format)
 		&& PGBGW_SYMBOL("PQgetlength", length)
 		&& PGBGW_SYMBOL("PQgetisnull", is_null)
 		&& PGBGW_SYMBOL("PQgetvalue", value);

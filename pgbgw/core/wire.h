@@ -307,6 +307,44 @@ pgbgw_field_at(const uint8_t *row, int32_t column)
 	return field;
 }
 
+static inline int64_t
+pgbgw_row_size(const pgbgw_field *fields, int32_t columns)
+{
+	int64_t		size = 2;
+	int32_t		column;
+
+	for (column = 0; column < columns; column++)
+		size += 4 + (fields[column].length > 0 ? fields[column].length : 0);
+	return size;
+}
+
+/*
+ * pgbgw_put_row
+ *		Write a row of these fields, for which there is room; give the place
+ *		behind it.
+ */
+static inline uint8_t *
+pgbgw_put_row(uint8_t *place, const pgbgw_field *fields, int32_t columns)
+{
+	int32_t		column;
+
+	pgbgw_put16(place, (uint16_t) columns);
+	place += 2;
+	for (column = 0; column < columns; column++)
+	{
+		int32_t		length = fields[column].length;
+
+		pgbgw_put32(place, (uint32_t) length);
+		place += 4;
+		if (length > 0)
+		{
+			memcpy(place, fields[column].data, (size_t) length);
+			place += length;
+		}
+	}
+	return place;
+}
+
 /*
  * The calendar: days from 2000-01-01 to the proleptic Gregorian calendar and
  * back, in years that begin in March so that the leap day comes last.  Good

@@ -1,0 +1,270 @@
+# Jobs: rows that are read when they are asked.
+
+cdef enum:
+    # From this size on a view costs less than a copy.
+    VIEW_SIZE = 8192
+
+
+@cython.final
+@cython.no_gc
+@cython.auto_pickle(False)
+cdef class _Chunk:
+    """Rows as they were received, and their layout: what the jobs of a slab share.
+
+    Neither refers to anything that could refer to a job, so there are no cycles for the collector to find.
+    """
+
+    cdef Layout layout
+    cdef bytes data
+
+    def __cinit__(self, Layout layout not None, bytes data not None):
+        self.layout = layout
+        self.data = data
+
+
+@cython.final
+@cython.no_gc
+@cython.auto_pickle(False)
+cdef class Job:
+    """One job: a window into the chunk in which its row was received, decoded where it is looked at.
+
+    Its attributes are those of the columns that every job has; one that the table or the query does not have raises
+    AttributeError, NULL is None. ``job["address"]`` is a column of the payload, or any other by its name.
+
+    The chunk stays in memory as long as one of its jobs lives; ``detach()`` gives a job that holds its own row alone.
+    Jobs are made by JobDecoder, copy_jobs() and result_jobs(). They are immutable, and equal to themselves only; a
+    pickled one comes back detached.
+
+    What is read raises CopyError for a value that its type does not allow, or that Python's type does not hold.
+    """
+
+    # As in pgbgw_job, slab.h
+    cdef pgbgw_slab *slab
+    cdef const uint8_t *row
+    cdef int32_t size
+
+    def __cinit__(self):
+        raise TypeError("a Job is made of a received row")
+
+    @property
+    def layout(self):
+        """The layout of its row."""
+        return _layout_of_job(self)
+
+    @property
+    def queue(self):
+        """The name of its queue, as the layout has it, or None."""
+        return _layout_of_job(self).queue
+
+    @property
+    def id(self):
+        """Its number in the queue."""
+        return _job_attribute(self, _layout_of_job(self).id, "id")
+
+    @property
+    def priority(self):
+        """Its priority; smaller ones come first."""
+        return _job_attribute(self, _layout_of_job(self).priority, "priority")
+
+    @property
+    def attempt(self):
+        """Which attempt this is, or how many there were; the column "attempt" or "attempts"."""
+        return _job_attribute(self, _layout_of_job(self).attempt, "attempt")
+
+    @property
+    def created_at(self):
+        """When it was enqueued, as an aware datetime in UTC."""
+        return _job_attribute(self, _layout_of_job(self).created_at, "created_at")
+
+    @property
+    def lease_end(self):
+        """When its lease ends, as an aware datetime in UTC."""
+        return _job_attribute(self, _layout_of_job(self).lease_end, "lease_end")
+
+    @property
+    def token(self):
+        """The number of its lease."""
+        return _job_attribute(self, _layout_of_job(self).token, "token")
+
+    @property
+    def who(self):
+        """Who has claimed it."""
+        return _job_attribute(self, _layout_of_job(self).who, "who")
+
+    def payload(self):
+        """The payload as a new dict, in the order of its columns."""
+        layout = _layout_of_job(self)
+        return {name: _job_object(self, layout._column(name)) for name in layout.payload}
+
+    def raw(self, str name not None):
+        """The bytes of a column as they were sent, or None for NULL: of jsonb the JSON text, without its version.
+
+        From 8192 bytes on they are a memoryview into the chunk, below that a copy. Raises KeyError for a column that
+        there is not.
+        """
+        cdef _Chunk chunk = <_Chunk> self.slab.chunk
+        cdef int32_t column = chunk.layout._column(name)
+        cdef pgbgw_field field = pgbgw_field_at(self.row, column)
+        cdef int kind = chunk.layout.kinds[column]
+        cdef Py_ssize_t start
+        if field.length == -1:
+            return None
+        if kind == PGBGW_JSONB_TEXT or kind == PGBGW_JSONB_BYTES:
+            if field.length < 1 or field.data[0] != PGBGW_JSONB_VERSION:
+                # Says what is wrong.
+                return chunk.layout._object(None, column, field, NULL)
+            field.data += 1
+            field.length -= 1
+        if field.length < VIEW_SIZE:
+            return field.data[:field.length]
+        start = field.data - <const uint8_t *> PyBytes_AS_STRING(chunk.data)
+        return memoryview(chunk.data)[start:start + field.length]
+
+    def microseconds(self, str name not None):
+        """A column of type timestamp or timestamptz in microseconds from 2000-01-01 (UTC), or None for NULL.
+
+        Every value can be read this way: infinity is 2**63 - 1, minus infinity -2**63. Raises KeyError for a column
+        that there is not, TypeError for one of another type.
+        """
+        layout = _layout_of_job(self)
+        cdef int32_t column = layout._column(name)
+        cdef pgbgw_field field = pgbgw_field_at(self.row, column)
+        if layout.kinds[column] not in (PGBGW_TIMESTAMP, PGBGW_TIMESTAMPTZ):
+            raise TypeError(f"{layout._label(column)} is no timestamp")
+        return None if field.length == -1 else <int64_t> pgbgw_get64(field.data)
+
+    def detach(self):
+        """The same job with a copy of its row, which lets the chunk go."""
+        return _job(_layout_of_job(self), self.row[:self.size])
+
+    def keys(self):
+        """The names of the payload's columns."""
+        return _layout_of_job(self).payload
+
+    def get(self, str name not None, default=None):
+        """A column by its name, or the default where there is no such column."""
+        layout = _layout_of_job(self)
+        column = layout._columns.get(name)
+        return default if column is None else _job_object(self, column)
+
+    def __getitem__(self, str name not None):
+        return _job_object(self, _layout_of_job(self)._column(name))
+
+    def __contains__(self, name):
+        return name in _layout_of_job(self)._columns
+
+    def __iter__(self):
+        return iter(_layout_of_job(self).payload)
+
+    def __reduce__(self):
+        return _job, (_layout_of_job(self), self.row[:self.size])
+
+    def __repr__(self):
+        layout = _layout_of_job(self)
+        queue = "" if layout.queue is None else f" of {layout.queue}"
+        attempt = "" if layout.attempt < 0 else f", attempt {self.attempt}"
+        return f"<Job {'?' if layout.id < 0 else self.id}{queue}{attempt}>"
+
+
+(<PyTypeObject *> Job).tp_dealloc = pgbgw_job_dealloc
+# The slabs are laid out by a struct of their own.
+assert (<PyTypeObject *> Job).tp_basicsize == sizeof(pgbgw_job)
+
+
+cdef inline Layout _layout_of_job(Job job):
+    return (<_Chunk> job.slab.chunk).layout
+
+
+cdef object _job_attribute(Job job, int32_t column, str name):
+    if column < 0:
+        raise AttributeError(f'the rows of this job have no column "{name}"')
+    return _job_object(job, column)
+
+
+cdef object _job_object(Job job, int32_t column):
+    return _layout_of_job(job)._object(None, column, pgbgw_field_at(job.row, column), NULL)
+
+
+def _job(Layout layout not None, bytes row not None):
+    """A job of a row by itself, as a pickle has it."""
+    cdef pgbgw_walked walked
+    cdef const uint8_t *start = <const uint8_t *> PyBytes_AS_STRING(row)
+    cdef pgbgw_verdict verdict = pgbgw_walk(&layout.shape, start, len(row), &walked)
+    cdef list jobs = []
+    if verdict != PGBGW_WHOLE:
+        raise layout._walk_error(None, verdict, walked)
+    if walked.size != len(row):
+        raise CopyError(f"{len(row) - walked.size} bytes follow the row")
+    chunk = _Chunk(layout, row)
+    cdef pgbgw_maker maker = _maker(chunk)
+    try:
+        _append_job(jobs, &maker, start, <Py_ssize_t> walked.size, 1)
+    finally:
+        pgbgw_maker_done(&maker)
+    return jobs[0]
+
+
+cdef pgbgw_maker _maker(_Chunk chunk) noexcept:
+    """A maker of a chunk's jobs, which must not outlive the caller's hold on the chunk."""
+    cdef pgbgw_maker maker
+    maker.type = <PyTypeObject *> Job
+    maker.chunk = <PyObject *> chunk
+    maker.slab = NULL
+    maker.used = maker.slots = 0
+    return maker
+
+
+cdef inline int _append_job(
+    list jobs, pgbgw_maker *maker, const uint8_t *row, Py_ssize_t size, Py_ssize_t wanted
+) except -1:
+    cdef PyObject *job = pgbgw_make_job(maker, row, <int32_t> size, wanted)
+    if job == NULL:
+        _reraise()
+    return pgbgw_append(jobs, job)
+
+
+def _live_slabs():
+    """How many slabs there are, for tests."""
+    return pgbgw_live_slabs
+
+
+@cython.final
+@cython.auto_pickle(False)
+cdef class JobDecoder(_Stream):
+    """Decodes one COPY BINARY stream, fed in chunks that may end anywhere, to jobs.
+
+    As CopyDecoder, but only counts and lengths are checked at once, and values when they are looked at. A chunk of
+    bytes is not copied: it stays in memory as long as one of its jobs lives.
+    """
+
+    def __init__(self, Layout layout not None):
+        self._begin(layout)
+
+    cdef Py_ssize_t _read_rows(self, bytes data, Py_ssize_t place, list rows) except -1:
+        cdef const uint8_t *start = <const uint8_t *> PyBytes_AS_STRING(data)
+        cdef Py_ssize_t size = len(data)
+        cdef Py_ssize_t length
+        chunk = _Chunk(self._reader.layout, data)
+        cdef pgbgw_maker maker = _maker(chunk)
+        try:
+            while True:
+                length = self._next(start + place, size - place)
+                if length == 0:
+                    return place + 2 if self._state == FINISHED else place
+                # As if all that are still to come were as long as this one.
+                _append_job(rows, &maker, start + place, length, (size - place) // length)
+                self._reader.row += 1
+                place += length
+        finally:
+            pgbgw_maker_done(&maker)
+
+
+def copy_jobs(data, Layout layout not None):
+    """The jobs of a whole COPY BINARY stream, from signature to trailer; see JobDecoder.
+
+    Raises CopyError as JobDecoder.feed() and JobDecoder.close() do.
+    """
+    decoder = JobDecoder(layout)
+    jobs = decoder.feed(data)
+    decoder.close()
+    return jobs
