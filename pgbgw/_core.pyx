@@ -1,4 +1,4 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, auto_pickle=False
+# cython: language_level=3, auto_pickle=False
 """The compiled core: rows in PostgreSQL's binary format, read and written, and the back-off that emitted workers use.
 
 The layout of a row is told in core/wire.h; the layout of each value is what its type's send function writes
@@ -20,11 +20,11 @@ from cpython.unicode cimport PyUnicode_DecodeUTF8
 from libc.stdint cimport (
     INT32_MAX, INT32_MIN, INT64_MAX, INT64_MIN, int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 )
-from libc.string cimport memcmp
+from libc.string cimport memcmp, memcpy, memset
 
 __all__ = [
-    "CopyDecoder", "CopyError", "Job", "JobDecoder", "Layout", "backoff", "copy_jobs", "decode_copy", "result_jobs",
-    "result_layout", "result_tuples", "transport",
+    "CopyDecoder", "CopyEncoder", "CopyError", "Job", "JobDecoder", "Layout", "backoff", "copy_jobs", "decode_copy",
+    "encode_copy", "result_jobs", "result_layout", "result_tuples", "transport",
 ]
 
 include "core/headers.pxi"
@@ -34,4 +34,5 @@ include "core/layout.pxi"
 include "core/stream.pxi"
 include "core/job.pxi"
 include "core/result.pxi"
+include "core/encode.pxi"
 include "core/backoff.pxi"

@@ -139,4 +139,18 @@ cdef extern from "libpq.h":
 
     bint pgbgw_libpq_find(pgbgw_libpq *libpq, const char *path)
 
+cdef extern from "encode.h":
+    ctypedef struct pgbgw_buffer:
+        uint8_t *data
+        size_t size
+
+    ctypedef enum pgbgw_outcome:
+        PGBGW_FAILED
+        PGBGW_CAREFUL
+        PGBGW_WRITTEN
+
+    uint8_t *pgbgw_reserve(pgbgw_buffer *buffer, size_t size)
+    pgbgw_outcome pgbgw_put_field(pgbgw_buffer *buffer, const void *data, size_t size, uint8_t version)
+    pgbgw_outcome pgbgw_put_common(pgbgw_buffer *buffer, int kind, PyObject *value)
+
 import_datetime()

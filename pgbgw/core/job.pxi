@@ -7,7 +7,6 @@ cdef enum:
 
 @cython.final
 @cython.no_gc
-@cython.auto_pickle(False)
 cdef class _Chunk:
     """Rows as they were received, and their layout: what the jobs of a slab share.
 
@@ -24,7 +23,6 @@ cdef class _Chunk:
 
 @cython.final
 @cython.no_gc
-@cython.auto_pickle(False)
 cdef class Job:
     """One job: a window into the chunk in which its row was received, decoded where it is looked at.
 
@@ -229,7 +227,6 @@ def _live_slabs():
 
 
 @cython.final
-@cython.auto_pickle(False)
 cdef class JobDecoder(_Stream):
     """Decodes one COPY BINARY stream, fed in chunks that may end anywhere, to jobs.
 

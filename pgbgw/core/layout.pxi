@@ -1,7 +1,6 @@
 # What rows look like, and the reader that makes objects of them.
 
 @cython.final
-@cython.auto_pickle(False)
 cdef class Layout:
     """What the rows of a table or of a query look like; made once, and shared by everything that reads such rows.
 
@@ -193,7 +192,6 @@ cdef Layout _layout_of(types, str json):
 
 
 @cython.final
-@cython.auto_pickle(False)
 cdef class _Reader:
     """Makes tuples of rows, and remembers of each column what repeats from row to row."""
 

@@ -42,7 +42,6 @@ def transport():
 
 
 @cython.final
-@cython.auto_pickle(False)
 cdef class _Result:
     """The rows of a psycopg.pq.PGresult."""
 

@@ -19,7 +19,6 @@ cdef bytes _bytes_of(data):
     return data if type(data) is bytes else bytes(memoryview(data))
 
 
-@cython.auto_pickle(False)
 cdef class _Stream:
     """One COPY BINARY stream.
 
@@ -167,7 +166,6 @@ cdef class _Stream:
 
 
 @cython.final
-@cython.auto_pickle(False)
 cdef class CopyDecoder(_Stream):
     """Decodes one COPY BINARY stream, fed in chunks that may end anywhere, to tuples.
 

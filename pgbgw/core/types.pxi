@@ -26,7 +26,6 @@ class _Fault(Exception):
 
 
 @cython.final
-@cython.auto_pickle(False)
 cdef class _Type:
     """A type of columns: its name and OID in pg_type, how it is read, its length or 0, and of arrays the element."""
 

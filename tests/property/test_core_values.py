@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pgbgw._core import CopyError, decode_copy
+from pgbgw._core import CopyError, Layout, decode_copy, encode_copy
 from tests.binaryvalues import OIDS, VALUES, dumped, loaded
 from tests.copybinary import row, stream
 
@@ -43,6 +43,27 @@ def test_what_psycopg_dumps_is_decoded_as_psycopg_loads_it(kind: str, data: st.D
         assert same(found, value)
     elif value.is_finite():
         assert found == value
+
+
+@pytest.mark.parametrize("kind", VALUES)
+@given(data=st.data())
+def test_what_is_encoded_is_what_psycopg_dumps(kind: str, data: st.DataObject) -> None:
+    value = data.draw(VALUES[kind])
+    assert encode_copy([(value,), (None,)], [OIDS[kind]]) == stream(row(dumped(kind, value)), row(None))
+
+
+@given(st.data())
+def test_arrays_come_back_and_psycopg_loads_them(data: st.DataObject) -> None:
+    kind = data.draw(st.sampled_from([kind for kind in VALUES if kind not in JSON]))
+    sizes = data.draw(st.lists(st.integers(1, 3), max_size=3))
+    values: st.SearchStrategy[Any] = st.none() | VALUES[kind]
+    for size in reversed(sizes):
+        values = st.lists(values, min_size=size, max_size=size)
+    array = data.draw(values) if sizes else []
+    encoded = encode_copy([(array,)], [f"{kind}[]"])
+    assert repr(decode_copy(encoded, [f"{kind}[]"])) == repr([(array,)])
+    ((plain,),) = decode_copy(encoded, [600])
+    assert repr(loaded(Layout(None, [f"{kind}[]"]).types[0], plain)) == repr(array)
 
 
 @pytest.mark.parametrize("kind", VALUES)

@@ -1,0 +1,428 @@
+# The careful way from an object to bytes, and the encoder of COPY BINARY.
+
+import operator
+import struct
+
+cdef object _INET_CLASSES = (
+    ipaddress.IPv4Address, ipaddress.IPv6Address, ipaddress.IPv4Interface, ipaddress.IPv6Interface
+)
+cdef object _CIDR_CLASSES = (ipaddress.IPv4Network, ipaddress.IPv6Network)
+
+
+cdef bytes _encoded(_Type type, value):
+    """The bytes of a value that is not None. Raises _Fault."""
+    cdef int kind = type.kind
+    if kind in (PGBGW_INT2, PGBGW_INT4, PGBGW_INT8, PGBGW_OID):
+        return _write_int(type, value)
+    if type.oid == JSON_OID:
+        return _write_json(type, value)
+    if kind == PGBGW_TEXT:
+        return _write_text(value if isinstance(value, str) else _refuse(type, "str", value))
+    if kind == PGBGW_JSONB_TEXT or kind == PGBGW_JSONB_BYTES:
+        return b"\x01" + _write_json(type, value)
+    if kind == PGBGW_BYTES:
+        return _write_bytes(type, value)
+    if kind == PGBGW_BOOL:
+        # Numbers are no booleans, nor the other way round: a column too many shows.
+        return b"\x01" if _needed(type, bool, value) else b"\x00"
+    if kind == PGBGW_FLOAT4 or kind == PGBGW_FLOAT8:
+        return _write_float(type, value)
+    if kind == PGBGW_TIMESTAMP or kind == PGBGW_TIMESTAMPTZ:
+        return _write_datetime(type, value)
+    if kind == PGBGW_DATE:
+        return _write_date(type, value)
+    if kind == PGBGW_TIME or kind == PGBGW_TIMETZ:
+        return _write_time(type, value)
+    if kind == PGBGW_INTERVAL:
+        return _write_interval(_needed(type, datetime.timedelta, value))
+    if kind == PGBGW_NUMERIC:
+        return _write_numeric(type, value)
+    if kind == PGBGW_UUID:
+        return _needed(type, uuid.UUID, value).bytes
+    if kind == PGBGW_INET or kind == PGBGW_CIDR:
+        return _write_address(type, value)
+    return _write_array(type, value)
+
+
+cdef object _refuse(_Type type, str wanted, value, str hint=None):
+    raise _Fault(f"{value.__class__.__name__} instead of {wanted}", hint)
+
+
+cdef object _needed(_Type type, wanted, value):
+    return value if isinstance(value, wanted) else _refuse(type, wanted.__name__, value)
+
+
+cdef bytes _write_int(_Type type, value):
+    if isinstance(value, bool):
+        _refuse(type, "int", value)
+    try:
+        number = operator.index(value)
+    except TypeError:
+        _refuse(type, "int", value)
+    try:
+        return number.to_bytes(type.fixed, "big", signed=type.kind != PGBGW_OID)
+    except OverflowError:
+        # Not the number itself: it may have any number of digits.
+        bits = 8 * type.fixed
+        range_ = f"0 to 2**{bits} - 1" if type.kind == PGBGW_OID else f"-2**{bits - 1} to 2**{bits - 1} - 1"
+        raise _Fault(f"a number outside {range_}") from None
+
+
+cdef bytes _write_text(str value):
+    if "\0" in value:
+        raise _Fault(f"a NUL at position {value.index(chr(0))}", "PostgreSQL has no text with NUL: use bytea.")
+    try:
+        return value.encode()
+    except UnicodeEncodeError as error:
+        raise _Fault(f"a lone surrogate at position {error.start}", "It is no character: use bytea.") from error
+
+
+cdef bytes _write_json(_Type type, value):
+    if isinstance(value, str):
+        return _write_text(value)
+    if isinstance(value, (dict, list, tuple, int, float)):
+        _refuse(type, "JSON text", value, "Encode it first, as json.dumps() does.")
+    data = _write_bytes(type, value)
+    if b"\0" in data:
+        raise _Fault(f"a NUL at position {data.index(0)}")
+    return data
+
+
+cdef bytes _write_bytes(_Type type, value):
+    if not isinstance(value, (bytes, bytearray, memoryview)):
+        _refuse(type, "bytes", value)
+    return bytes(value)
+
+
+cdef bytes _write_float(_Type type, value):
+    if isinstance(value, (bool, str, bytes, bytearray)):
+        _refuse(type, "float", value)
+    try:
+        number = float(value)
+        return struct.pack(">d" if type.kind == PGBGW_FLOAT8 else ">f", number)
+    except TypeError:
+        _refuse(type, "float", value)
+    except OverflowError as error:
+        raise _Fault(f"a number beyond {type.name}") from error
+
+
+cdef int64_t _microseconds(delta) except? -1:
+    return (delta.days * 86400 + delta.seconds) * 1000000 + delta.microseconds
+
+
+cdef bytes _write_datetime(_Type type, value):
+    _needed(type, datetime.datetime, value)
+    offset = value.utcoffset()
+    if type.kind == PGBGW_TIMESTAMPTZ and offset is None:
+        raise _Fault("a datetime without a zone", "Give it one, such as datetime.UTC.")
+    if type.kind == PGBGW_TIMESTAMP and offset is not None:
+        raise _Fault("a datetime with a zone", "Use timestamptz, or take the zone off.")
+    # Not by astimezone(): UTC may be in the year 0 or 10000, which the server has and Python has not.
+    naive = value.replace(tzinfo=None) - datetime.datetime(2000, 1, 1)
+    return struct.pack(">q", _microseconds(naive) - (_microseconds(offset) if offset is not None else 0))
+
+
+cdef bytes _write_date(_Type type, value):
+    if isinstance(value, datetime.datetime):
+        _refuse(type, "date", value, "Take its date().")
+    _needed(type, datetime.date, value)
+    return struct.pack(">i", pgbgw_day_of(value.year, value.month, value.day))
+
+
+cdef bytes _write_time(_Type type, value):
+    _needed(type, datetime.time, value)
+    offset = value.utcoffset()
+    seconds = value.hour * 3600 + value.minute * 60 + value.second
+    sent = struct.pack(">q", seconds * 1000000 + value.microsecond)
+    if type.kind == PGBGW_TIME:
+        if value.tzinfo is not None:
+            raise _Fault("a time with a zone", "Use timetz, or take the zone off.")
+        return sent
+    if offset is None:
+        raise _Fault("a time without a fixed offset", "Give it one, such as datetime.UTC.")
+    if offset.microseconds:
+        raise _Fault("an offset with a part of a second")
+    return sent + struct.pack(">i", -_microseconds(offset) // 1000000)
+
+
+cdef bytes _write_interval(value):
+    return struct.pack(">qii", value.seconds * 1000000 + value.microseconds, value.days, 0)
+
+
+cdef bytes _write_numeric(_Type type, value):
+    if isinstance(value, bool) or not isinstance(value, (int, decimal.Decimal)):
+        _refuse(type, "Decimal", value)
+    # From an int as it is, whatever the context's precision is.
+    value = decimal.Decimal(value)
+    negative, digits, exponent = value.as_tuple()
+    if value.is_nan():
+        return struct.pack(">hhHH", 0, 0, 0xc000, 0)
+    if value.is_infinite():
+        return struct.pack(">hhHH", 0, 0, 0xf000 if negative else 0xd000, 0)
+    scale = max(0, -exponent)
+    # Limits of the type: 131072 digits before the point, 16383 behind it ("Numeric Types").
+    if scale > NUMERIC_MAX_SCALE or (value and len(digits) + exponent > NUMERIC_MAX_DIGITS):
+        raise _Fault("a number with more digits than numeric holds")
+    if not value:
+        return struct.pack(">hhHH", 0, 0, 0, scale)
+    text = ("".join(map(str, digits)) + "0" * max(0, exponent)).rjust(scale, "0")
+    # Groups of four digits to both sides of the point.
+    whole, fraction = text[:len(text) - scale], text[len(text) - scale:]
+    whole = "0" * (-len(whole) % 4) + whole
+    text = whole + fraction + "0" * (-scale % 4)
+    groups = [int(text[place:place + 4]) for place in range(0, len(text), 4)]
+    weight = len(whole) // 4 - 1
+    while groups[0] == 0:
+        del groups[0]
+        weight -= 1
+    while groups[-1] == 0:
+        del groups[-1]
+    sign = NUMERIC_NEGATIVE if negative else 0
+    return struct.pack(f">hhHH{len(groups)}h", len(groups), weight, sign, scale, *groups)
+
+
+cdef enum:
+    NUMERIC_MAX_DIGITS = 131072
+
+
+cdef bytes _write_address(_Type type, value):
+    cidr = type.kind == PGBGW_CIDR
+    if not isinstance(value, _CIDR_CLASSES if cidr else _INET_CLASSES):
+        _refuse(type, "a network of ipaddress" if cidr else "an address or interface of ipaddress", value)
+    packed = (value.network_address if cidr else value).packed
+    prefix = value.prefixlen if cidr else getattr(value, "network", None)
+    if not cidr:
+        prefix = value.max_prefixlen if prefix is None else prefix.prefixlen
+    family = AF_INET if value.version == 4 else AF_INET6
+    return bytes((family, prefix, cidr, len(packed))) + packed
+
+
+cdef bytes _write_array(_Type type, value):
+    """Lists or tuples within each other, all of one depth and size; the lower bounds are 1."""
+    if not isinstance(value, (list, tuple)):
+        _refuse(type, "list", value)
+    sizes = []
+    inner = value
+    while isinstance(inner, (list, tuple)):
+        sizes.append(len(inner))
+        if not inner:
+            break
+        inner = inner[0]
+    if 0 in sizes:
+        if len(sizes) > 1:
+            raise _Fault("a list of empty lists", "An empty array has no dimensions: use [].")
+        sizes = []
+    if len(sizes) > MAX_DIMENSIONS:
+        raise _Fault(f"more than {MAX_DIMENSIONS} dimensions")
+    sent = bytearray()
+    nulls = _write_elements(type.element, value, sizes, 0, sent) if sizes else 0
+    head = struct.pack(">iiI", len(sizes), nulls, type.element.oid)
+    return head + b"".join([struct.pack(">ii", size, 1) for size in sizes]) + sent
+
+
+cdef int _write_elements(_Type element, value, list sizes, Py_ssize_t depth, bytearray sent) except -1:
+    """Append the elements; give 1 if one of them is NULL, else 0."""
+    cdef int nulls = 0
+    if depth == len(sizes):
+        return _write_element(element, value, sent)
+    if not isinstance(value, (list, tuple)):
+        raise _Fault("lists of different depths")
+    if len(value) != sizes[depth]:
+        raise _Fault(f"lists of {sizes[depth]} and of {len(value)} items at one depth")
+    for item in value:
+        nulls |= _write_elements(element, item, sizes, depth + 1, sent)
+    return nulls
+
+
+cdef int _write_element(_Type element, value, bytearray sent) except -1:
+    if isinstance(value, (list, tuple)):
+        raise _Fault("lists of different depths")
+    if value is None:
+        sent += b"\xff\xff\xff\xff"
+        return 1
+    data = _encoded(element, value)
+    if len(data) + len(sent) >= PGBGW_MAX_SIZE:
+        raise _Fault(f"an array above PostgreSQL's limit of {PGBGW_MAX_SIZE} bytes")
+    sent += struct.pack(">i", len(data))
+    sent += data
+    return 0
+
+
+@cython.final
+cdef class CopyEncoder:
+    """Encodes rows for ``COPY ... FROM STDIN (FORMAT binary)``.
+
+    ``types`` names the type of each column in order, or is a Layout, where the types are listed. A row is a tuple or a
+    list with a value for each column; None is NULL. Values are of the types that CopyDecoder gives; JSON may be str or
+    bytes, an interval is a timedelta and is sent in days and microseconds. An aware datetime of any zone goes into
+    timestamptz, and only such a one; only one without a zone goes into timestamp.
+
+    Nothing of a row with a fault is emitted: CopyError names row and column, both counted from 1, rows over all calls.
+    Faults are a value of another type, an integer or a number that does not fit, NUL in text, a lone surrogate, and a
+    field of 1 GB or more (MaxAllocSize, utils/memutils.h). An encoder is not shared between threads.
+
+    Raises ValueError and TypeError as Layout does.
+    """
+
+    cdef Layout _layout
+    cdef pgbgw_buffer _buffer
+    cdef int64_t _row           # the row at hand, from 1
+    cdef bint _begun
+    cdef bint _busy
+
+    def __init__(self, types):
+        if self._layout is not None:
+            raise TypeError("an encoder is for one stream")
+        self._layout = _layout_of(types, "str")
+        self._row = 1
+
+    def __dealloc__(self):
+        PyMem_Free(self._buffer.data)
+
+    def feed(self, rows):
+        """The bytes of some rows, the first time with the header of the stream before them.
+
+        After CopyError, or an error of the iteration, nothing of this call is emitted, and the next one goes on as if
+        it had not been.
+        """
+        cdef int64_t first = self._row
+        self._begin()
+        try:
+            for row in rows:
+                self._add(row)
+            return self._end()
+        except BaseException:
+            self._row = first
+            raise
+        finally:
+            self._busy = False
+
+    def blocks(self, rows, Py_ssize_t size=131072):
+        """The same in blocks of at least ``size`` bytes, but for the last, while the rows are iterated over.
+
+        What stands before a row with a fault is emitted first, and CopyError is raised then.
+        """
+        fault = None
+        iterator = iter(rows)
+        while True:
+            self._begin()
+            try:
+                done = self._fill(iterator, size)
+                block = self._end()
+            except Exception as error:
+                # Whole rows only are in the buffer.
+                fault, done = error, True
+                block = self._end()
+            finally:
+                self._busy = False
+            if block:
+                yield block
+            if fault is not None:
+                raise fault
+            if done:
+                return
+
+    def close(self):
+        """The end of the stream: its trailer, and its header where no row came before."""
+        self._begin()
+        self._busy = False
+        return self._end() + b"\xff\xff"
+
+    cdef int _begin(self) except -1:
+        cdef uint8_t *place
+        if self._layout is None:
+            raise TypeError("the encoder was not initialised")
+        # Iterating over rows runs anybody's code, which may come back here.
+        if self._busy:
+            raise RuntimeError("the encoder is at work already")
+        self._buffer.size = 0
+        if not self._begun:
+            place = pgbgw_reserve(&self._buffer, HEADER_SIZE)
+            if place == NULL:
+                _reraise()
+            memcpy(place, _SIGNATURE, SIGNATURE_SIZE)
+            memset(place + SIGNATURE_SIZE, 0, HEADER_SIZE - SIGNATURE_SIZE)
+            self._buffer.size = HEADER_SIZE
+        self._busy = True
+        return 0
+
+    cdef bytes _end(self):
+        self._begun = True
+        return PyBytes_FromStringAndSize(<char *> self._buffer.data, <Py_ssize_t> self._buffer.size)
+
+    cdef bint _fill(self, iterator, Py_ssize_t size) except -1:
+        """Add rows until there are so many bytes; whether there are no more rows."""
+        for row in iterator:
+            self._add(row)
+            if <Py_ssize_t> self._buffer.size >= size:
+                return False
+        return True
+
+    cdef int _add(self, row) except -1:
+        """Add a row, or nothing."""
+        cdef size_t before = self._buffer.size
+        cdef Py_ssize_t columns = self._layout.shape.columns
+        cdef Py_ssize_t column
+        cdef uint8_t *place
+        # A tuple of one's own: a list may change while the values of a row are asked for theirs.
+        cdef tuple values = row if type(row) is tuple else _row_of(row, self._row)
+        if len(values) != columns:
+            raise CopyError(f"{len(values)} values instead of {columns}", row=self._row)
+        place = pgbgw_reserve(&self._buffer, 2)
+        if place == NULL:
+            _reraise()
+        pgbgw_put16(place, <uint16_t> columns)
+        self._buffer.size += 2
+        try:
+            for column in range(columns):
+                self._put(column, values[column])
+                if self._buffer.size - before > PGBGW_MAX_SIZE:
+                    raise CopyError(
+                        f"the row is longer than PostgreSQL's limit of {PGBGW_MAX_SIZE} bytes", row=self._row
+                    )
+        except BaseException:
+            self._buffer.size = before
+            raise
+        self._row += 1
+        return 0
+
+    cdef inline int _put(self, Py_ssize_t column, value) except -1:
+        cdef pgbgw_outcome outcome
+        cdef uint8_t *place
+        if value is None:
+            place = pgbgw_reserve(&self._buffer, 4)
+            if place == NULL:
+                _reraise()
+            pgbgw_put32(place, 0xffffffff)
+            self._buffer.size += 4
+            return 0
+        outcome = pgbgw_put_common(&self._buffer, self._layout.kinds[column], <PyObject *> value)
+        if outcome == PGBGW_FAILED:
+            _reraise()
+        if outcome == PGBGW_CAREFUL:
+            self._put_carefully(column, value)
+        return 0
+
+    cdef int _put_carefully(self, Py_ssize_t column, value) except -1:
+        cdef bytes data
+        try:
+            data = _encoded(<_Type> self._layout._types[column], value)
+            if len(data) >= PGBGW_MAX_SIZE:
+                raise _Fault(f"{len(data)} bytes are above PostgreSQL's limit of {PGBGW_MAX_SIZE}")
+        except _Fault as fault:
+            raise self._layout._error(self._row, column, fault.message, fault.hint) from fault.__cause__
+        if pgbgw_put_field(&self._buffer, PyBytes_AS_STRING(data), len(data), 0) != PGBGW_WRITTEN:
+            _reraise()
+        return 0
+
+
+cdef tuple _row_of(row, int64_t number):
+    if isinstance(row, (tuple, list)):
+        return tuple(row)
+    raise CopyError(f"a row is a tuple or a list, not {row.__class__.__name__}", row=number)
+
+
+def encode_copy(rows, types):
+    """A whole COPY BINARY stream of some rows; see CopyEncoder for types, values and errors."""
+    encoder = CopyEncoder(types)
+    return encoder.feed(rows) + encoder.close()
