@@ -135,6 +135,11 @@ class NoZone(tzinfo):
     def utcoffset(self, moment: datetime | None) -> timedelta | None:
         return None
 
+    dst = utcoffset
+
+    def tzname(self, moment: datetime | None) -> None:
+        return None
+
 
 @pytest.mark.parametrize(
     ("kind", "value", "reason"),
