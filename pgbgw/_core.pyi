@@ -3,6 +3,7 @@ from datetime import datetime
 from typing import Any, Literal, TypeAlias, final
 
 __all__ = [
+    "Columns",
     "CopyDecoder",
     "CopyEncoder",
     "CopyError",
@@ -10,9 +11,11 @@ __all__ = [
     "JobDecoder",
     "Layout",
     "backoff",
+    "copy_columns",
     "copy_jobs",
     "decode_copy",
     "encode_copy",
+    "result_columns",
     "result_jobs",
     "result_layout",
     "result_tuples",
@@ -119,6 +122,23 @@ def result_layout(
 ) -> Layout: ...
 def result_tuples(result: Any, layout: Layout | None = None) -> list[tuple[Any, ...]]: ...
 def result_jobs(result: Any, layout: Layout) -> list[Job]: ...
+
+@final
+class Columns:
+    def __len__(self) -> int: ...
+    @property
+    def layout(self) -> Layout: ...
+    @property
+    def names(self) -> tuple[str, ...]: ...
+    def nulls(self, name: str) -> int: ...
+    # Any for a numpy.ndarray, and object for a PyCapsule: neither numpy nor Arrow is needed.
+    def numpy(self, name: str) -> Any: ...
+    def __arrow_c_schema__(self) -> object: ...
+    def __arrow_c_array__(self, requested_schema: object | None = None) -> tuple[object, object]: ...
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object: ...
+
+def copy_columns(data: _Buffer, types: _Types | Layout) -> Columns: ...
+def result_columns(result: Any, layout: Layout | None = None) -> Columns: ...
 
 @final
 class CopyEncoder:

@@ -13,18 +13,21 @@ import sys
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING
 from cpython.datetime cimport import_datetime
-from cpython.mem cimport PyMem_Calloc, PyMem_Free
+from cpython.mem cimport PyMem_Calloc, PyMem_Free, PyMem_RawCalloc
 from cpython.object cimport PyObject
+from cpython.pycapsule cimport PyCapsule_New
 from cpython.ref cimport Py_DECREF
 from cpython.unicode cimport PyUnicode_DecodeUTF8
+from libc.errno cimport EIO
 from libc.stdint cimport (
     INT32_MAX, INT32_MIN, INT64_MAX, INT64_MIN, int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 )
 from libc.string cimport memcmp, memcpy, memset
 
 __all__ = [
-    "CopyDecoder", "CopyEncoder", "CopyError", "Job", "JobDecoder", "Layout", "backoff", "copy_jobs", "decode_copy",
-    "encode_copy", "result_jobs", "result_layout", "result_tuples", "transport",
+    "Columns", "CopyDecoder", "CopyEncoder", "CopyError", "Job", "JobDecoder", "Layout", "backoff", "copy_columns",
+    "copy_jobs", "decode_copy", "encode_copy", "result_columns", "result_jobs", "result_layout", "result_tuples",
+    "transport",
 ]
 
 include "core/headers.pxi"
@@ -35,4 +38,5 @@ include "core/stream.pxi"
 include "core/job.pxi"
 include "core/result.pxi"
 include "core/encode.pxi"
+include "core/columns.pxi"
 include "core/backoff.pxi"

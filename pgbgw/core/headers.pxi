@@ -153,4 +153,48 @@ cdef extern from "encode.h":
     pgbgw_outcome pgbgw_put_field(pgbgw_buffer *buffer, const void *data, size_t size, uint8_t version)
     pgbgw_outcome pgbgw_put_common(pgbgw_buffer *buffer, int kind, PyObject *value)
 
+cdef extern from "columns.h" nogil:
+    enum:
+        PGBGW_VIEW_SIZE
+
+    ctypedef struct pgbgw_column:
+        int kind
+        int32_t width
+        uint8_t *values
+        uint8_t *valid
+        int64_t nulls
+
+    int32_t pgbgw_column_width(int kind)
+    pgbgw_field pgbgw_view_field(const uint8_t *place, const uint8_t *base)
+    int64_t pgbgw_fill_columns(
+        pgbgw_column *columns, int32_t width, const uint8_t *base, const uint8_t *rows, int64_t count, int32_t *wrong,
+        pgbgw_field *field
+    )
+
+cdef extern from "arrow.h":
+    struct ArrowSchema:
+        ArrowSchema **children
+        void (*release)(ArrowSchema *) noexcept
+
+    struct ArrowArray:
+        const void **buffers
+        ArrowArray **children
+        void (*release)(ArrowArray *) noexcept
+
+    struct ArrowArrayStream:
+        int (*get_schema)(ArrowArrayStream *, ArrowSchema *) noexcept
+        int (*get_next)(ArrowArrayStream *, ArrowArray *) noexcept
+        const char *(*get_last_error)(ArrowArrayStream *) noexcept
+        void (*release)(ArrowArrayStream *) noexcept
+        void *private_data
+
+    bint pgbgw_make_schema(ArrowSchema *schema, const char *format, const char *name, int64_t children)
+    bint pgbgw_make_array(
+        ArrowArray *array, PyObject *owner, int64_t length, int64_t nulls, int64_t buffers, int64_t children
+    )
+    void pgbgw_release_stream(ArrowArrayStream *stream) noexcept
+    void pgbgw_schema_capsule(object capsule) noexcept
+    void pgbgw_array_capsule(object capsule) noexcept
+    void pgbgw_stream_capsule(object capsule) noexcept
+
 import_datetime()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import pickle
 import struct
 import tracemalloc
@@ -290,6 +291,7 @@ def test_no_memory_is_lost() -> None:
         before = tracemalloc.get_traced_memory()[0]
         for _ in range(30):
             use()
+        gc.collect()
         assert tracemalloc.get_traced_memory()[0] - before < 10_000
     finally:
         tracemalloc.stop()
