@@ -12,7 +12,7 @@ from bench.plan import Plan
 __all__ = ["MODULES", "Benchmark", "Unknown", "find", "select"]
 
 # To add one: a module below bench/ whose BENCHMARK is a Benchmark with the module's name, and its name here.
-MODULES = ("drain", "leases", "bloat", "enqueue", "wake", "rivals", "consume")
+MODULES = ("decode", "drain", "leases", "bloat", "enqueue", "wake", "rivals", "consume")
 
 
 class Unknown(ValueError):
