@@ -13,7 +13,7 @@ import sys
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING
 from cpython.datetime cimport import_datetime
-from cpython.mem cimport PyMem_Calloc, PyMem_Free, PyMem_RawCalloc
+from cpython.mem cimport PyMem_Calloc, PyMem_Free, PyMem_Malloc, PyMem_RawCalloc
 from cpython.object cimport PyObject
 from cpython.pycapsule cimport PyCapsule_New
 from cpython.ref cimport Py_DECREF

@@ -179,7 +179,7 @@ cdef class Columns:
                 continue
             field = pgbgw_view_field(found.values + row * PGBGW_VIEW_SIZE, base)
             if found.kind == PGBGW_UUID:
-                field = pgbgw_field(found.values + row * PGBGW_VIEW_SIZE, PGBGW_VIEW_SIZE)
+                field = pgbgw_field(PGBGW_VIEW_SIZE, found.values + row * PGBGW_VIEW_SIZE)
             try:
                 values.append(_value(type, field.data, field.length, NULL))
             except _Fault as fault:
@@ -398,12 +398,9 @@ def copy_columns(data, types):
 def result_columns(result, layout=None):
     """The columns of a psycopg.pq.PGresult, which is copied; as copy_columns(), and CopyError as result_tuples()."""
     cdef _Result source = _Result(result, result_layout(result, names=False) if layout is None else layout)
-    cdef Py_ssize_t first
-    parts = []
-    for first in range(0, source.rows, PGBGW_SLAB_JOBS):
-        parts.append(source.pack(first, min(PGBGW_SLAB_JOBS, source.rows - first)))
+    cdef Py_ssize_t first = 0
     cdef Columns made = Columns.__new__(Columns)
-    made._fill(source.layout, b"".join(parts), 0, source.rows)
+    made._fill(source.layout, source.pack(&first, INT64_MAX, NULL), 0, source.rows)
     return made
 
 

@@ -33,8 +33,8 @@ cdef extern from "wire.h" nogil:
     void pgbgw_put64(uint8_t *data, uint64_t value)
 
     ctypedef struct pgbgw_field:
-        const uint8_t *data
         int32_t length
+        const uint8_t *data
 
     ctypedef struct pgbgw_run:
         pass
@@ -70,7 +70,7 @@ cdef extern from "wire.h" nogil:
     pgbgw_verdict pgbgw_walk(const pgbgw_shape *shape, const uint8_t *row, int64_t size, pgbgw_walked *walked)
     pgbgw_field pgbgw_next_field(const uint8_t **place)
     pgbgw_field pgbgw_field_at(const uint8_t *row, int32_t column)
-    int64_t pgbgw_row_size(const pgbgw_field *fields, int32_t columns)
+    int64_t pgbgw_row_size(const pgbgw_shape *shape, const pgbgw_field *fields, int32_t *wrong)
     uint8_t *pgbgw_put_row(uint8_t *place, const pgbgw_field *fields, int32_t columns)
     void pgbgw_date_of(int64_t day, pgbgw_date *date)
     int64_t pgbgw_day_of(int32_t year, int32_t month, int32_t day_of_month)
@@ -105,12 +105,17 @@ cdef extern from "objects.h":
 
     void pgbgw_memory_clear(pgbgw_memory *memory)
     PyObject *pgbgw_make_common(int kind, const uint8_t *data, int32_t length, pgbgw_memory *memory)
+    bint pgbgw_put_items(
+        PyObject *row, const pgbgw_shape *shape, const uint8_t *kinds, pgbgw_memory *memory, const uint8_t **place,
+        pgbgw_field *field, int32_t *column
+    )
+    bint pgbgw_put_fields(
+        PyObject *row, const pgbgw_shape *shape, const uint8_t *kinds, pgbgw_memory *memory, const pgbgw_field *fields,
+        int32_t *column
+    )
     int pgbgw_append(list rows, PyObject *item) except -1
 
 cdef extern from "slab.h":
-    enum:
-        PGBGW_SLAB_JOBS
-
     Py_ssize_t pgbgw_live_slabs
 
     ctypedef struct pgbgw_slab:
@@ -133,10 +138,16 @@ cdef extern from "slab.h":
 cdef extern from "libpq.h":
     ctypedef struct pgbgw_libpq:
         int (*version)() noexcept
+        int (*status)(const void *result) noexcept
+        int (*rows)(const void *result) noexcept
+        int (*columns)(const void *result) noexcept
+        unsigned int (*type)(const void *result, int column) noexcept
+        int (*format)(const void *result, int column) noexcept
         int (*length)(const void *result, int row, int column) noexcept
         int (*is_null)(const void *result, int row, int column) noexcept
         char *(*value)(const void *result, int row, int column) noexcept
 
+    const pgbgw_field *const *pgbgw_result_values(const pgbgw_libpq *libpq, const void *result)
     bint pgbgw_libpq_find(pgbgw_libpq *libpq, const char *path)
 
 cdef extern from "encode.h":

@@ -219,51 +219,41 @@ cdef class _Reader:
     cdef PyObject *read(self, const uint8_t *row) except NULL:
         """A new tuple of the values of a row that has been walked."""
         cdef const uint8_t *place = row + 2
-        cdef Py_ssize_t column
-        cdef PyObject *made = self.begin()
-        try:
-            for column in range(self.layout.shape.columns):
-                self.put(made, column, pgbgw_next_field(&place))
-        except BaseException:
-            Py_DECREF_pointer(made)
-            raise
-        return self.end(made)
-
-    cdef PyObject *read_fields(self, const pgbgw_field *fields) except NULL:
-        """A new tuple of the values of some fields whose lengths have been checked."""
-        cdef Py_ssize_t column
-        cdef PyObject *made = self.begin()
-        try:
-            for column in range(self.layout.shape.columns):
-                self.put(made, column, fields[column])
-        except BaseException:
-            Py_DECREF_pointer(made)
-            raise
-        return self.end(made)
-
-    cdef inline PyObject *begin(self) except NULL:
+        cdef int32_t column = 0
+        cdef pgbgw_field field
         cdef PyObject *made = PyTuple_New(self.layout.shape.columns)
         if made == NULL:
             _reraise()
-        return made
+        while not pgbgw_put_items(made, &self.layout.shape, self.layout.kinds, self.memory, &place, &field, &column):
+            self.put(made, column, field)
+            column += 1
+        return self.done(made)
 
-    cdef inline PyObject *end(self, PyObject *made) noexcept:
+    cdef PyObject *read_fields(self, const pgbgw_field *fields) except NULL:
+        """A new tuple of the values of some fields."""
+        cdef int32_t column = 0
+        cdef PyObject *made = PyTuple_New(self.layout.shape.columns)
+        if made == NULL:
+            _reraise()
+        while not pgbgw_put_fields(made, &self.layout.shape, self.layout.kinds, self.memory, fields, &column):
+            self.put(made, column, fields[column])
+            column += 1
+        return self.done(made)
+
+    cdef int put(self, PyObject *row, int32_t column, pgbgw_field field) except -1:
+        """Set an item of a new tuple the careful way; on an error the tuple is gone."""
+        try:
+            if PyErr_Occurred() != NULL:
+                _reraise()
+            value = self.layout._object(self.row, column, field, NULL)
+        except BaseException:
+            Py_DECREF_pointer(row)
+            raise
+        PyTuple_SET_ITEM(row, column, Py_NewRef(<PyObject *> value))
+        return 0
+
+    cdef inline PyObject *done(self, PyObject *made) noexcept:
         if self.layout.plain:
             # Nothing in it refers to anything, so the collector need not look at it again and again.
             PyObject_GC_UnTrack(made)
         return made
-
-    cdef inline int put(self, PyObject *row, Py_ssize_t column, pgbgw_field field) except -1:
-        """Set an item of a new tuple."""
-        cdef PyObject *made
-        if field.length == -1:
-            PyTuple_SET_ITEM(row, column, Py_NewRef(<PyObject *> None))
-            return 0
-        made = pgbgw_make_common(self.layout.kinds[column], field.data, field.length, self.memory + column)
-        if made == NULL:
-            if PyErr_Occurred() != NULL:
-                _reraise()
-            value = self.layout._object(self.row, column, field, NULL)
-            made = Py_NewRef(<PyObject *> value)
-        PyTuple_SET_ITEM(row, column, made)
-        return 0

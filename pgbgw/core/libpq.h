@@ -20,9 +20,16 @@
 #include <dlfcn.h>
 #include <string.h>
 
+#include "wire.h"
+
 typedef struct
 {
 	int			(*version) (void);
+	int			(*status) (const void *result);
+	int			(*rows) (const void *result);
+	int			(*columns) (const void *result);
+	unsigned int (*type) (const void *result, int column);
+	int			(*format) (const void *result, int column);
 	int			(*length) (const void *result, int row, int column);
 	int			(*is_null) (const void *result, int row, int column);
 	char	   *(*value) (const void *result, int row, int column);
@@ -56,12 +63,56 @@ pgbgw_libpq_find(pgbgw_libpq *libpq, const char *path)
 	if (module == NULL)
 		return 0;
 	found = PGBGW_SYMBOL("PQlibVersion", version)
+		&& PGBGW_SYMBOL("PQresultStatus", status)
+		&& PGBGW_SYMBOL("PQntuples", rows)
+		&& PGBGW_SYMBOL("PQnfields", columns)
+		&& PGBGW_SYMBOL("PQftype", type)
+		&& PGBGW_SYMBOL("PQfformat", format)
 		&& PGBGW_SYMBOL("PQgetlength", length)
 		&& PGBGW_SYMBOL("PQgetisnull", is_null)
 		&& PGBGW_SYMBOL("PQgetvalue", value);
 	/* The module stays: Python never unloads one. */
 	dlclose(module);
 	return found;
+}
+
+/*
+ * How a result begins (struct pg_result, libpq-int.h).  It is private, but has
+ * begun so since version 7, and psycopg's own compiled part relies on it too.
+ */
+typedef struct
+{
+	int			rows;
+	int			columns;
+	void	   *described;
+	const pgbgw_field **values; /* PGresAttValue: a length, -1 for NULL, and a pointer */
+} pgbgw_result;
+
+/*
+ * pgbgw_result_values
+ *		The fields of each row of a result that has rows and columns; or NULL if
+ *		this libpq keeps them in another way, so that it is to be asked.
+ *
+ * The numbers and the corners are held against what libpq says.
+ */
+static inline const pgbgw_field *const *
+pgbgw_result_values(const pgbgw_libpq *libpq, const void *result)
+{
+	const pgbgw_result *known = result;
+	int			row = libpq->rows(result) - 1;
+	int			column = libpq->columns(result) - 1;
+
+	if (sizeof(int) != sizeof(int32_t) || row < 0 || column < 0)
+		return NULL;
+	if (known->rows != row + 1 || known->columns != column + 1)
+		return NULL;
+	if (known->values[0][0].data != (const uint8_t *) libpq->value(result, 0, 0)
+		|| known->values[row][column].data != (const uint8_t *) libpq->value(result, row, column)
+		|| (known->values[row][column].length == -1) != libpq->is_null(result, row, column)
+		|| (known->values[row][column].length != -1
+			&& known->values[row][column].length != libpq->length(result, row, column)))
+		return NULL;
+	return (const pgbgw_field *const *) known->values;
 }
 
 #endif							/* PGBGW_LIBPQ_H */

@@ -211,6 +211,63 @@ pgbgw_make_common(int kind, const uint8_t *data, int32_t length, pgbgw_memory *m
 }
 
 /*
+ * pgbgw_put_item
+ *		Set an item of a new tuple; 0 if its value is not one of the common ones,
+ *		with or without an error set.
+ */
+static inline int
+pgbgw_put_item(PyObject *row, int32_t column, pgbgw_field field, const uint8_t *kinds, pgbgw_memory *memory)
+{
+	PyObject   *item;
+
+	if (field.length == -1)
+		item = Py_NewRef(Py_None);
+	else
+		item = pgbgw_make_common(kinds[column], field.data, field.length, memory + column);
+	PyTuple_SET_ITEM(row, column, item);
+	return item != NULL;
+}
+
+/*
+ * pgbgw_put_items
+ *		Set the items of a new tuple from *column on, whose fields begin at
+ *		*place, up to one that is not common; 1 if there was none.
+ */
+static inline int
+pgbgw_put_items(PyObject *row, const pgbgw_shape *shape, const uint8_t *kinds, pgbgw_memory *memory,
+				const uint8_t **place, pgbgw_field *field, int32_t *column)
+{
+	for (; *column < shape->columns; ++*column)
+	{
+		*field = pgbgw_next_field(place);
+		if (!pgbgw_put_item(row, *column, *field, kinds, memory))
+			return 0;
+	}
+	return 1;
+}
+
+/*
+ * pgbgw_put_fields
+ *		The same of fields whose lengths were not checked.
+ */
+static inline int
+pgbgw_put_fields(PyObject *row, const pgbgw_shape *shape, const uint8_t *kinds, pgbgw_memory *memory,
+				 const pgbgw_field *fields, int32_t *column)
+{
+	for (; *column < shape->columns; ++*column)
+	{
+		int32_t		fixed = shape->fixed[*column];
+		int32_t		length = fields[*column].length;
+
+		if (fixed != 0 && length != fixed && length != -1)
+			return 0;
+		if (!pgbgw_put_item(row, *column, fields[*column], kinds, memory))
+			return 0;
+	}
+	return 1;
+}
+
+/*
  * pgbgw_append
  *		Append to a list, and give the reference away whatever happens.
  *

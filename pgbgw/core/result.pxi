@@ -48,99 +48,125 @@ cdef class _Result:
     cdef Layout layout
     cdef object result
     cdef const void *pointer    # to what libpq has, or NULL
+    cdef const pgbgw_field *const *values   # the fields of each row, or NULL where they are asked for
+    cdef pgbgw_field *asked     # room for those of a row
+    cdef list held              # the values that psycopg has made of them
     cdef Py_ssize_t rows
-    cdef pgbgw_field *fields    # of up to 64 rows
-    cdef list held              # the values that fields point into, where psycopg has made them
 
     def __cinit__(self, result, Layout layout not None):
         self.layout = layout
         self.result = result
-        self.held = []
-        _check_result(result, layout)
         _seek_libpq()
         if _libpq_results is not None and type(result) is _libpq_results:
-            self.pointer = <const void *> <size_t> result.pgresult_ptr
-        self.rows = result.ntuples
-        self.fields = <pgbgw_field *> PyMem_Calloc(
-            PGBGW_SLAB_JOBS * (layout.shape.columns + 1), sizeof(pgbgw_field)
-        )
-        if self.fields == NULL:
-            raise MemoryError()
+            # None once it has been cleared
+            self.pointer = <const void *> <size_t> (result.pgresult_ptr or 0)
+        if self.pointer == NULL:
+            self.check(int(result.status), result.nfields)
+            self.rows = result.ntuples
+        else:
+            self.check(_libpq.status(self.pointer), _libpq.columns(self.pointer))
+            self.rows = _libpq.rows(self.pointer)
+            self.values = pgbgw_result_values(&_libpq, self.pointer)
+        if self.values == NULL:
+            self.held = []
+            self.asked = <pgbgw_field *> PyMem_Calloc(layout.shape.columns + 1, sizeof(pgbgw_field))
+            if self.asked == NULL:
+                raise MemoryError()
 
     def __dealloc__(self):
-        PyMem_Free(self.fields)
+        PyMem_Free(self.asked)
 
-    cdef int read(self, Py_ssize_t row, pgbgw_field *fields) except -1:
-        """Set the fields of a row, whose lengths are checked."""
-        cdef int32_t column
-        cdef int32_t fixed
-        for column in range(self.layout.shape.columns):
+    cdef int check(self, int status, int columns) except -1:
+        """Whether the result has rows of this layout."""
+        cdef int column, format
+        cdef uint32_t oid
+        cdef _Type type
+        if status not in _WITH_ROWS:
+            raise CopyError(f"the result has no rows: its status is {self.result.status!r}")
+        if columns != self.layout.shape.columns:
+            raise CopyError(f"{columns} columns instead of {self.layout.shape.columns}")
+        for column in range(columns):
+            type = self.layout._types[column]
             if self.pointer == NULL:
-                self.ask(row, column, fields + column)
+                format, oid = self.result.fformat(column), self.result.ftype(column)
             else:
-                fields[column].length = _libpq.length(self.pointer, <int> row, column)
-                if fields[column].length == 0 and _libpq.is_null(self.pointer, <int> row, column):
-                    fields[column].length = -1
-                fields[column].data = <const uint8_t *> _libpq.value(self.pointer, <int> row, column)
-            fixed = self.layout.shape.fixed[column]
-            if fixed != 0 and fields[column].length != fixed and fields[column].length != -1:
-                raise self.layout._value_error(row + 1, column, fields[column].length)
+                format, oid = _libpq.format(self.pointer, column), _libpq.type(self.pointer, column)
+            if format != BINARY:
+                # Text is what the column has in this format, whatever its type.
+                if type.kind != PGBGW_TEXT and type.kind != PGBGW_BYTES:
+                    raise self.layout._error(
+                        None, column, "the result has it in text format", "Ask for binary results."
+                    )
+            elif oid != type.oid and not _fits(type, oid):
+                raise self.layout._error(
+                    None, column, f"the result has {_type_of(oid).name}",
+                    "Cast the column to the type that is decoded here.",
+                )
         return 0
 
-    cdef int ask(self, Py_ssize_t row, Py_ssize_t column, pgbgw_field *field) except -1:
+    cdef const pgbgw_field *row(self, Py_ssize_t row) except NULL:
+        """The fields of a row, which stay until the next one is wanted; their lengths are not checked."""
+        cdef int32_t column
+        if self.values != NULL:
+            return self.values[row]
+        self.held.clear()
+        for column in range(self.layout.shape.columns):
+            if self.pointer == NULL:
+                self.ask(row, column)
+                continue
+            self.asked[column].length = _libpq.length(self.pointer, <int> row, column)
+            if self.asked[column].length == 0 and _libpq.is_null(self.pointer, <int> row, column):
+                self.asked[column].length = -1
+            self.asked[column].data = <const uint8_t *> _libpq.value(self.pointer, <int> row, column)
+        return self.asked
+
+    cdef int ask(self, Py_ssize_t row, int32_t column) except -1:
         cdef bytes value = self.result.get_value(row, column)
-        field.length = -1
+        self.asked[column].length = -1
         if value is not None:
             if len(value) > PGBGW_MAX_SIZE:
                 raise self.layout._error(row + 1, column, f"{len(value)} bytes")
             self.held.append(value)
-            field.data = <const uint8_t *> PyBytes_AS_STRING(value)
-            field.length = <int32_t> len(value)
+            self.asked[column].data = <const uint8_t *> PyBytes_AS_STRING(value)
+            self.asked[column].length = <int32_t> len(value)
         return 0
 
-    cdef bytes pack(self, Py_ssize_t first, Py_ssize_t count):
-        """Up to 64 rows as a COPY would send them."""
-        cdef Py_ssize_t columns = self.layout.shape.columns
-        cdef Py_ssize_t row
-        cdef int64_t size
+    cdef int64_t size(self, Py_ssize_t row) except -1:
+        """What a row takes as a COPY would send it. Raises CopyError for a length that its type has not."""
+        cdef int32_t wrong = 0
+        cdef const pgbgw_field *fields = self.row(row)
+        cdef int64_t size = pgbgw_row_size(&self.layout.shape, fields, &wrong)
+        if size < 0:
+            raise self.layout._value_error(row + 1, wrong, fields[wrong].length)
+        if size > PGBGW_MAX_SIZE:
+            raise self.layout._walk_error(row + 1, PGBGW_ROW, pgbgw_walked())
+        return size
+
+    cdef bytes pack(self, Py_ssize_t *first, int64_t most, int32_t *sizes):
+        """Rows from ``first`` on as a COPY would send them, one at least and not above ``most`` bytes if there are
+        more; ``first`` moves behind them, and their sizes are told where somebody wants them.
+        """
+        cdef Py_ssize_t row = first[0]
         cdef int64_t total = 0
+        cdef int64_t size
         cdef uint8_t *place
-        for row in range(count):
-            self.read(first + row, self.fields + row * columns)
-            size = pgbgw_row_size(self.fields + row * columns, <int32_t> columns)
-            if size > PGBGW_MAX_SIZE:
-                raise self.layout._walk_error(first + row + 1, PGBGW_ROW, pgbgw_walked())
+        while row < self.rows:
+            size = self.size(row)
+            if total > 0 and total + size > most:
+                break
+            if sizes != NULL:
+                sizes[row] = <int32_t> size
             total += size
+            row += 1
         made = PyBytes_FromStringAndSize(NULL, <Py_ssize_t> total)
         place = <uint8_t *> PyBytes_AS_STRING(made)
-        for row in range(count):
-            place = pgbgw_put_row(place, self.fields + row * columns, <int32_t> columns)
-        self.held.clear()
+        while first[0] < row:
+            place = pgbgw_put_row(place, self.row(first[0]), self.layout.shape.columns)
+            first[0] += 1
         return made
 
 
-cdef int _check_result(result, Layout layout) except -1:
-    cdef _Type type
-    cdef Py_ssize_t column
-    if int(result.status) not in _WITH_ROWS:
-        raise CopyError(f"the result has no rows: its status is {result.status!r}")
-    if result.nfields != layout.shape.columns:
-        raise CopyError(f"{result.nfields} columns instead of {layout.shape.columns}")
-    for column in range(layout.shape.columns):
-        type = layout._types[column]
-        if result.fformat(column) != BINARY:
-            # Text is what the column has in this format, whatever its type.
-            if type.kind != PGBGW_TEXT and type.kind != PGBGW_BYTES:
-                raise layout._error(None, column, "the result has it in text format", "Ask for binary results.")
-        elif not _fits(type, result.ftype(column)):
-            raise layout._error(
-                None, column, f"the result has {_type_of(result.ftype(column)).name}",
-                "Cast the column to the type that is decoded here.",
-            )
-    return 0
-
-
-cdef bint _fits(_Type wanted, oid) except -1:
+cdef bint _fits(_Type wanted, uint32_t oid) except -1:
     """Whether the values of a type can be read as those of another one."""
     found = _BY_OID.get(oid)
     if found is None:
@@ -176,42 +202,50 @@ def result_tuples(result, layout=None):
     cdef _Result source = _Result(result, result_layout(result, names=False) if layout is None else layout)
     cdef _Reader reader = _Reader(source.layout)
     for row in range(source.rows):
-        source.read(row, source.fields)
         reader.row = row + 1
-        pgbgw_append(rows, reader.read_fields(source.fields))
-        source.held.clear()
+        pgbgw_append(rows, reader.read_fields(source.row(row)))
     return rows
+
+
+cdef enum:
+    # So much stays in memory as long as one of its jobs lives. The C library keeps a block of this size for the next
+    # batch; smaller ones go back to the kernel and cost more than all the rest.
+    CHUNK_SIZE = 1 << 20
 
 
 def result_jobs(result, Layout layout not None):
     """The rows of a psycopg.pq.PGresult, which must be in binary, as jobs.
 
-    The rows are copied in pieces of 64, so that the result can be cleared, and memory goes as jobs do. Raises
+    The rows are copied in chunks of up to 1 MB, so that the result can be cleared, and memory goes as jobs do. Raises
     CopyError when the result has no rows, and when its columns are not those of the layout.
     """
     cdef list jobs = []
     cdef _Result source = _Result(result, layout)
-    cdef Py_ssize_t first, count
-    for first in range(0, source.rows, PGBGW_SLAB_JOBS):
-        count = min(PGBGW_SLAB_JOBS, source.rows - first)
-        _append_jobs(jobs, layout, source.pack(first, count), count)
+    cdef Py_ssize_t first = 0
+    cdef Py_ssize_t begin
+    cdef int32_t *sizes = <int32_t *> PyMem_Malloc((source.rows + 1) * sizeof(int32_t))
+    if sizes == NULL:
+        raise MemoryError()
+    try:
+        while first < source.rows:
+            begin = first
+            rows = source.pack(&first, CHUNK_SIZE, sizes)
+            _append_jobs(jobs, layout, rows, sizes + begin, first - begin)
+    finally:
+        PyMem_Free(sizes)
     return jobs
 
 
-cdef int _append_jobs(list jobs, Layout layout, bytes rows, Py_ssize_t count) except -1:
+cdef int _append_jobs(list jobs, Layout layout, bytes rows, const int32_t *sizes, Py_ssize_t count) except -1:
     """Append the jobs of as many rows, which lie side by side."""
     cdef const uint8_t *place = <const uint8_t *> PyBytes_AS_STRING(rows)
-    cdef Py_ssize_t rest = len(rows)
-    cdef pgbgw_walked walked
+    cdef Py_ssize_t row
     chunk = _Chunk(layout, rows)
     cdef pgbgw_maker maker = _maker(chunk)
     try:
-        while rest > 0:
-            # Sets the size; there is nothing to be found, as the lengths were checked when the rows were packed.
-            pgbgw_walk(&layout.shape, place, rest, &walked)
-            _append_job(jobs, &maker, place, <Py_ssize_t> walked.size, count)
-            place += walked.size
-            rest -= <Py_ssize_t> walked.size
+        for row in range(count):
+            _append_job(jobs, &maker, place, sizes[row], count - row)
+            place += sizes[row]
     finally:
         pgbgw_maker_done(&maker)
     return 0

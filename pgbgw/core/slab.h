@@ -94,7 +94,16 @@ pgbgw_make_job(pgbgw_maker *maker, const uint8_t *row, int32_t size, Py_ssize_t 
 	job->row = row;
 	job->size = size;
 	maker->slab->live++;
+#if defined(Py_GIL_DISABLED) || defined(Py_REF_DEBUG)
 	return PyObject_Init((PyObject *) job, maker->type);
+#else
+	/* What PyObject_Init does, which is no inline function. */
+	if (PyType_HasFeature(maker->type, Py_TPFLAGS_HEAPTYPE))
+		Py_INCREF(maker->type);
+	Py_SET_TYPE((PyObject *) job, maker->type);
+	Py_SET_REFCNT((PyObject *) job, 1);
+	return (PyObject *) job;
+#endif
 }
 
 static inline void

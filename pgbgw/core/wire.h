@@ -89,11 +89,14 @@ pgbgw_get_float(const uint8_t *p)
 	return number;
 }
 
-/* One field of a row: where its bytes are, and how many; -1 is NULL. */
+/*
+ * One field of a row: how many bytes it has, and where they are; length -1 is
+ * NULL.  Laid out as libpq keeps the values of a result (libpq.h).
+ */
 typedef struct
 {
-	const uint8_t *data;
 	int32_t		length;
+	const uint8_t *data;
 } pgbgw_field;
 
 /*
@@ -307,14 +310,32 @@ pgbgw_field_at(const uint8_t *row, int32_t column)
 	return field;
 }
 
+/*
+ * pgbgw_row_size
+ *		What a row of these fields takes; or -1 if one of them has not the length
+ *		that its column always has, which is told then.
+ */
 static inline int64_t
-pgbgw_row_size(const pgbgw_field *fields, int32_t columns)
+pgbgw_row_size(const pgbgw_shape *shape, const pgbgw_field *fields, int32_t *wrong)
 {
 	int64_t		size = 2;
 	int32_t		column;
 
-	for (column = 0; column < columns; column++)
-		size += 4 + (fields[column].length > 0 ? fields[column].length : 0);
+	for (column = 0; column < shape->columns; column++)
+	{
+		int32_t		length = fields[column].length;
+		int32_t		fixed = shape->fixed[column];
+
+		size += 4;
+		if (length < 0)
+			continue;
+		if (fixed != 0 && length != fixed)
+		{
+			*wrong = column;
+			return -1;
+		}
+		size += length;
+	}
 	return size;
 }
 
@@ -336,11 +357,16 @@ pgbgw_put_row(uint8_t *place, const pgbgw_field *fields, int32_t columns)
 
 		pgbgw_put32(place, (uint32_t) length);
 		place += 4;
-		if (length > 0)
-		{
+		/* Most are as long as a number, which is copied without a call. */
+		if (length == 8)
+			memcpy(place, fields[column].data, 8);
+		else if (length == 4)
+			memcpy(place, fields[column].data, 4);
+		else if (length == 2)
+			memcpy(place, fields[column].data, 2);
+		else if (length > 0)
 			memcpy(place, fields[column].data, (size_t) length);
-			place += length;
-		}
+		place += length > 0 ? length : 0;
 	}
 	return place;
 }
