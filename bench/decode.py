@@ -13,7 +13,7 @@ from psycopg import pq
 from psycopg.adapt import Loader
 
 from bench.measures import Measure, alternate, ratio
-from bench.outcome import Outcome, Ratio, Table, number, spread, times
+from bench.outcome import Outcome, Ratio, Table, spread, times
 from bench.plan import Plan
 from bench.registry import Benchmark
 from pgbgw._core import (

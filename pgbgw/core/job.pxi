@@ -17,7 +17,7 @@ cdef class _Chunk:
     cdef bytes data
 
     def __cinit__(self, Layout layout not None, bytes data not None):
-        self.layout = layout
+        self.layout = _ready(layout)
         self.data = data
 
 
@@ -187,7 +187,7 @@ def _job(Layout layout not None, bytes row not None):
     """A job of a row by itself, as a pickle has it."""
     cdef pgbgw_walked walked
     cdef const uint8_t *start = <const uint8_t *> PyBytes_AS_STRING(row)
-    cdef pgbgw_verdict verdict = pgbgw_walk(&layout.shape, start, len(row), &walked)
+    cdef pgbgw_verdict verdict = pgbgw_walk(&_ready(layout).shape, start, len(row), &walked)
     cdef list jobs = []
     if verdict != PGBGW_WHOLE:
         raise layout._walk_error(None, verdict, walked)

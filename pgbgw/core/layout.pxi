@@ -30,6 +30,9 @@ cdef class Layout:
     # Columns of what every job has, or -1
     cdef int32_t id, priority, attempt, created_at, lease_end, token, who
 
+    def __cinit__(self):
+        self.id = self.priority = self.attempt = self.created_at = self.lease_end = self.token = self.who = -1
+
     def __init__(self, names, types, *, json="str", queue=None, payload=None):
         if self._memory != NULL:
             raise TypeError("a Layout is immutable")
@@ -188,7 +191,14 @@ def _layout(names, types, json, queue, payload):
 
 cdef Layout _layout_of(types, str json):
     """A Layout as it is, or one without names for some types."""
-    return types if isinstance(types, Layout) else Layout(None, types, json=json)
+    return _ready(types) if isinstance(types, Layout) else Layout(None, types, json=json)
+
+
+cdef Layout _ready(Layout layout):
+    """A layout whose columns will not change any more."""
+    if layout._memory == NULL:
+        raise TypeError("the layout was not initialised")
+    return layout
 
 
 @cython.final
@@ -201,6 +211,7 @@ cdef class _Reader:
 
     def __cinit__(self, Layout layout not None):
         cdef Py_ssize_t column
+        _ready(layout)
         self.memory = <pgbgw_memory *> PyMem_Calloc(layout.shape.columns + 1, sizeof(pgbgw_memory))
         if self.memory == NULL:
             raise MemoryError()

@@ -54,7 +54,7 @@ cdef class _Result:
     cdef Py_ssize_t rows
 
     def __cinit__(self, result, Layout layout not None):
-        self.layout = layout
+        self.layout = _ready(layout)
         self.result = result
         _seek_libpq()
         if _libpq_results is not None and type(result) is _libpq_results:
@@ -147,22 +147,35 @@ cdef class _Result:
         more; ``first`` moves behind them, and their sizes are told where somebody wants them.
         """
         cdef Py_ssize_t row = first[0]
+        cdef Py_ssize_t begin = row
         cdef int64_t total = 0
         cdef int64_t size
-        cdef uint8_t *place
-        while row < self.rows:
+        asked = []
+        while row < self.rows and total < most:
             size = self.size(row)
             if total > 0 and total + size > most:
                 break
+            if self.values == NULL:
+                # Asked for once, since that takes long.
+                asked.append(self.pack_row(self.asked, size))
             if sizes != NULL:
                 sizes[row] = <int32_t> size
             total += size
             row += 1
-        made = PyBytes_FromStringAndSize(NULL, <Py_ssize_t> total)
-        place = <uint8_t *> PyBytes_AS_STRING(made)
-        while first[0] < row:
-            place = pgbgw_put_row(place, self.row(first[0]), self.layout.shape.columns)
-            first[0] += 1
+        first[0] = row
+        return b"".join(asked) if self.values == NULL else self.pack_rows(begin, row, total)
+
+    cdef bytes pack_row(self, const pgbgw_field *fields, int64_t size):
+        made = PyBytes_FromStringAndSize(NULL, <Py_ssize_t> size)
+        pgbgw_put_row(<uint8_t *> PyBytes_AS_STRING(made), fields, self.layout.shape.columns)
+        return made
+
+    cdef bytes pack_rows(self, Py_ssize_t row, Py_ssize_t end, int64_t size):
+        made = PyBytes_FromStringAndSize(NULL, <Py_ssize_t> size)
+        cdef uint8_t *place = <uint8_t *> PyBytes_AS_STRING(made)
+        while row < end:
+            place = pgbgw_put_row(place, self.values[row], self.layout.shape.columns)
+            row += 1
         return made
 
 

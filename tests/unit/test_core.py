@@ -352,6 +352,18 @@ def test_the_header_compiles_by_itself(compiler: str, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+def test_the_layout_of_rows_compiles_by_itself(compiler: str, tmp_path: Path) -> None:
+    source = tmp_path / "alone.c"
+    source.write_text('#include "wire.h"\n')
+    flags = ["-std=c99", "-pedantic", "-Wall", "-Wextra", "-Wconversion", "-Werror", "-Wno-unused-function"]
+    done = subprocess.run(
+        [compiler, *flags, "-I", ROOT / "pgbgw" / "core", "-c", source, "-o", tmp_path / "alone.o"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+
 PGINDENT = (
     *("-bad", "-bap", "-bbb", "-bc", "-bl", "-cli1", "-cp33", "-cdb", "-nce", "-d0", "-di12", "-nfc1", "-i4"),
     *("-l79", "-lp", "-lpl", "-nip", "-npro", "-sac", "-tpg", "-ts4"),

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from pgbgw._core import CopyDecoder, CopyError, Layout, decode_copy
+from pgbgw._core import CopyDecoder, CopyEncoder, CopyError, JobDecoder, Layout, decode_copy
 from tests.binaryvalues import OIDS, SAMPLES, dumped
 from tests.copybinary import row, stream
 
@@ -236,5 +236,8 @@ def test_arguments_of_layouts_of_other_kinds() -> None:
     layout = Layout(["a"], ["text"])
     with pytest.raises(TypeError, match="immutable"):
         Layout.__init__(layout, ["b"], ["text"])
+    for make in (CopyDecoder, JobDecoder, CopyEncoder):
+        with pytest.raises(TypeError, match="not initialised"):
+            make(Layout.__new__(Layout))
     with pytest.raises(TypeError, match="one stream"):
         CopyDecoder.__init__(CopyDecoder(layout), layout)
