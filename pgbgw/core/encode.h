@@ -83,6 +83,31 @@ pgbgw_put_field(pgbgw_buffer *buffer, const void *data, size_t size, uint8_t ver
 	return PGBGW_WRITTEN;
 }
 
+/*
+ * pgbgw_int_value
+ *		The value of an exact int.  Small ones are read without a call.
+ */
+static inline long long
+pgbgw_int_value(PyObject *value, int *overflow)
+{
+#if PY_VERSION_HEX >= 0x030c0000
+	if (PyUnstable_Long_IsCompact((PyLongObject *) value))
+	{
+		*overflow = 0;
+		return PyUnstable_Long_CompactValue((PyLongObject *) value);
+	}
+#else
+	Py_ssize_t	digits = Py_SIZE(value);
+
+	if (digits >= -1 && digits <= 1)
+	{
+		*overflow = 0;
+		return digits * (long long) ((PyLongObject *) value)->ob_digit[0];
+	}
+#endif
+	return PyLong_AsLongLongAndOverflow(value, overflow);
+}
+
 static inline pgbgw_outcome
 pgbgw_put_int(pgbgw_buffer *buffer, PyObject *value, int size)
 {
@@ -92,7 +117,7 @@ pgbgw_put_int(pgbgw_buffer *buffer, PyObject *value, int size)
 
 	if (!PyLong_CheckExact(value))
 		return PGBGW_CAREFUL;
-	number = PyLong_AsLongLongAndOverflow(value, &overflow);
+	number = pgbgw_int_value(value, &overflow);
 	if (overflow != 0
 		|| (size == 2 && number != (int16_t) number)
 		|| (size == 4 && number != (int32_t) number))
@@ -218,6 +243,40 @@ pgbgw_put_common(pgbgw_buffer *buffer, int kind, PyObject *value)
 		default:
 			return PGBGW_CAREFUL;
 	}
+}
+
+/*
+ * pgbgw_put_values
+ *		Write the values of a tuple from *column on, up to one that is not written
+ *		because it is not common or an error is set; PGBGW_WRITTEN if there was
+ *		none.  "before" is where the row begins, which may not become too large.
+ */
+static inline pgbgw_outcome
+pgbgw_put_values(pgbgw_buffer *buffer, const pgbgw_shape *shape, const uint8_t *kinds, PyObject *values,
+				 size_t before, int32_t *column)
+{
+	for (; *column < shape->columns; ++*column)
+	{
+		PyObject   *value = PyTuple_GET_ITEM(values, *column);
+		pgbgw_outcome outcome;
+
+		if (value == Py_None)
+		{
+			uint8_t    *place = pgbgw_reserve(buffer, 4);
+
+			if (place == NULL)
+				return PGBGW_FAILED;
+			pgbgw_put32(place, UINT32_MAX);
+			buffer->size += 4;
+			continue;
+		}
+		outcome = pgbgw_put_common(buffer, kinds[*column], value);
+		if (outcome != PGBGW_WRITTEN)
+			return outcome;
+		if (buffer->size - before > PGBGW_MAX_SIZE)
+			return PGBGW_CAREFUL;
+	}
+	return PGBGW_WRITTEN;
 }
 
 #endif							/* PGBGW_ENCODE_H */

@@ -362,7 +362,7 @@ cdef class CopyEncoder:
         """Add a row, or nothing."""
         cdef size_t before = self._buffer.size
         cdef Py_ssize_t columns = self._layout.shape.columns
-        cdef Py_ssize_t column
+        cdef int32_t column = 0
         cdef uint8_t *place
         # A tuple of one's own: a list may change while the values of a row are asked for theirs.
         cdef tuple values = row if type(row) is tuple else _row_of(row, self._row)
@@ -373,47 +373,43 @@ cdef class CopyEncoder:
             _reraise()
         pgbgw_put16(place, <uint16_t> columns)
         self._buffer.size += 2
-        try:
-            for column in range(columns):
-                self._put(column, values[column])
-                if self._buffer.size - before > PGBGW_MAX_SIZE:
-                    raise CopyError(
-                        f"the row is longer than PostgreSQL's limit of {PGBGW_MAX_SIZE} bytes", row=self._row
-                    )
-        except BaseException:
-            self._buffer.size = before
-            raise
+        while pgbgw_put_values(
+            &self._buffer, &self._layout.shape, self._layout.kinds, <PyObject *> values, before, &column
+        ) != PGBGW_WRITTEN:
+            self._put_carefully(before, column, values[column])
+            column += 1
         self._row += 1
         return 0
 
-    cdef inline int _put(self, Py_ssize_t column, value) except -1:
-        cdef pgbgw_outcome outcome
-        cdef uint8_t *place
-        if value is None:
-            place = pgbgw_reserve(&self._buffer, 4)
-            if place == NULL:
+    cdef int _put_carefully(self, size_t before, Py_ssize_t column, value) except -1:
+        """Add a value that is none of the common ones; on an error the row is gone."""
+        cdef bytes data
+        try:
+            if PyErr_Occurred() != NULL:
                 _reraise()
-            pgbgw_put32(place, 0xffffffff)
-            self._buffer.size += 4
-            return 0
-        outcome = pgbgw_put_common(&self._buffer, self._layout.kinds[column], <PyObject *> value)
-        if outcome == PGBGW_FAILED:
-            _reraise()
-        if outcome == PGBGW_CAREFUL:
-            self._put_carefully(column, value)
+            self._check_size(before)
+            data = self._encoded(column, value)
+            if pgbgw_put_field(&self._buffer, PyBytes_AS_STRING(data), len(data), 0) != PGBGW_WRITTEN:
+                _reraise()
+            self._check_size(before)
+        except BaseException:
+            self._buffer.size = before
+            raise
         return 0
 
-    cdef int _put_carefully(self, Py_ssize_t column, value) except -1:
-        cdef bytes data
+    cdef int _check_size(self, size_t before) except -1:
+        if self._buffer.size - before > PGBGW_MAX_SIZE:
+            raise CopyError(f"the row is longer than PostgreSQL's limit of {PGBGW_MAX_SIZE} bytes", row=self._row)
+        return 0
+
+    cdef bytes _encoded(self, Py_ssize_t column, value):
         try:
             data = _encoded(<_Type> self._layout._types[column], value)
             if len(data) >= PGBGW_MAX_SIZE:
                 raise _Fault(f"{len(data)} bytes are above PostgreSQL's limit of {PGBGW_MAX_SIZE}")
         except _Fault as fault:
             raise self._layout._error(self._row, column, fault.message, fault.hint) from fault.__cause__
-        if pgbgw_put_field(&self._buffer, PyBytes_AS_STRING(data), len(data), 0) != PGBGW_WRITTEN:
-            _reraise()
-        return 0
+        return data
 
 
 cdef tuple _row_of(row, int64_t number):

@@ -162,7 +162,10 @@ cdef extern from "encode.h":
 
     uint8_t *pgbgw_reserve(pgbgw_buffer *buffer, size_t size)
     pgbgw_outcome pgbgw_put_field(pgbgw_buffer *buffer, const void *data, size_t size, uint8_t version)
-    pgbgw_outcome pgbgw_put_common(pgbgw_buffer *buffer, int kind, PyObject *value)
+    pgbgw_outcome pgbgw_put_values(
+        pgbgw_buffer *buffer, const pgbgw_shape *shape, const uint8_t *kinds, PyObject *values, size_t before,
+        int32_t *column
+    )
 
 cdef extern from "columns.h" nogil:
     enum:

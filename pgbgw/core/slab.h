@@ -97,7 +97,11 @@ pgbgw_make_job(pgbgw_maker *maker, const uint8_t *row, int32_t size, Py_ssize_t 
 #if defined(Py_GIL_DISABLED) || defined(Py_REF_DEBUG)
 	return PyObject_Init((PyObject *) job, maker->type);
 #else
-	/* What PyObject_Init does, which is no inline function. */
+	/*
+	 * What PyObject_Init does, which is no inline function.  The count is left
+	 * alone where it looks like that of an immortal object, as old memory may.
+	 */
+	memset(job, 0, sizeof(PyObject));
 	if (PyType_HasFeature(maker->type, Py_TPFLAGS_HEAPTYPE))
 		Py_INCREF(maker->type);
 	Py_SET_TYPE((PyObject *) job, maker->type);

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import struct
 import sys
-import tracemalloc
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -16,6 +15,7 @@ import pytest
 from pgbgw._core import Columns, CopyError, Layout, copy_columns, encode_copy, result_columns
 from tests.binaryvalues import SAMPLES, dumped
 from tests.copybinary import TRAILER, header, row, stream
+from tests.memory import lost
 from tests.pgresults import Slow, make_result
 
 KINDS = [*SAMPLES]
@@ -174,18 +174,7 @@ def test_capsules_that_nobody_takes() -> None:
         with pytest.raises(TypeError):
             columns_of([1], kind="int4[]").__arrow_c_array__()
 
-    use()
-    gc.collect()
-    tracemalloc.start()
-    try:
-        use()
-        before = tracemalloc.get_traced_memory()[0]
-        for _ in range(30):
-            use()
-        gc.collect()
-        assert tracemalloc.get_traced_memory()[0] - before < 10_000
-    finally:
-        tracemalloc.stop()
+    assert lost(use) < 1000
 
 
 # Sources and faults

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 import pickle
 import struct
-import tracemalloc
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
 from decimal import Decimal
@@ -18,6 +16,7 @@ import pytest
 from pgbgw._core import CopyDecoder, CopyEncoder, CopyError, JobDecoder, Layout, decode_copy, encode_copy
 from tests.binaryvalues import OIDS, SAMPLES, dumped
 from tests.copybinary import TRAILER, header, row, stream
+from tests.memory import lost
 
 
 def sent(kind: str, value: Any) -> bytes:
@@ -284,17 +283,7 @@ def test_no_memory_is_lost() -> None:
             with pytest.raises(CopyError):
                 encoder.feed([("a", None, None, None), ("a", None, None, "b")])
 
-    use()
-    tracemalloc.start()
-    try:
-        use()
-        before = tracemalloc.get_traced_memory()[0]
-        for _ in range(30):
-            use()
-        gc.collect()
-        assert tracemalloc.get_traced_memory()[0] - before < 10_000
-    finally:
-        tracemalloc.stop()
+    assert lost(use) < 1000
 
 
 @pytest.mark.parametrize("coder", [CopyEncoder, CopyDecoder, JobDecoder])
