@@ -22,7 +22,10 @@
 
 #define PGBGW_VIEW_SIZE 16
 #define PGBGW_VIEW_INLINE 12
+/* Smaller where somebody wants to see many buffers without so much memory. */
+#ifndef PGBGW_WINDOW_BITS
 #define PGBGW_WINDOW_BITS 30
+#endif
 
 typedef struct
 {

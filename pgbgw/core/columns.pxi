@@ -1,7 +1,6 @@
 # Columns for numpy and Arrow.
 
 cdef enum:
-    WINDOW = 1 << 30            # where the next buffer of views begins, columns.h
     LARGEST_BUFFER = 0x7fffffff
 
 # Formats of "The Arrow C data interface"; what is not here goes as text.
@@ -270,13 +269,15 @@ cdef class Columns:
 
     cdef int _put_views(self, ArrowArray *array, int32_t column) except -1:
         cdef Py_ssize_t size = len(self._data)
-        cdef Py_ssize_t windows = (size + WINDOW - 1) // WINDOW
+        # A buffer of views begins at each multiple of this, columns.h.
+        cdef Py_ssize_t step = <Py_ssize_t> 1 << PGBGW_WINDOW_BITS
+        cdef Py_ssize_t windows = (size + step - 1) // step
         cdef Py_ssize_t window
-        sizes = struct.pack(f"={windows}q", *(min(size - window * WINDOW, LARGEST_BUFFER) for window in range(windows)))
+        sizes = struct.pack(f"={windows}q", *(min(size - window * step, LARGEST_BUFFER) for window in range(windows)))
         self._make(array, column, (self, sizes), 3 + windows)
         array.buffers[1] = self._columns[column].values
         for window in range(windows):
-            array.buffers[2 + window] = PyBytes_AS_STRING(self._data) + window * WINDOW
+            array.buffers[2 + window] = PyBytes_AS_STRING(self._data) + window * step
         array.buffers[2 + windows] = PyBytes_AS_STRING(sizes)
         return 0
 

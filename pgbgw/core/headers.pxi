@@ -170,6 +170,7 @@ cdef extern from "encode.h":
 cdef extern from "columns.h" nogil:
     enum:
         PGBGW_VIEW_SIZE
+        PGBGW_WINDOW_BITS
 
     ctypedef struct pgbgw_column:
         int kind
