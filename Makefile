@@ -37,7 +37,7 @@ lint: $(VENV)/installed-dev  ## check style and types
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/python -m mypy.stubtest pgbgw._core
-	$(WITH_VENV) cython-lint pgbgw
+	$(WITH_VENV) cython-lint pgbgw pgbgw/core/*.pxi
 
 format: $(VENV)/installed-dev  ## put the Python into ruff's layout
 	$(BIN)/ruff format

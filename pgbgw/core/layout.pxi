@@ -14,7 +14,7 @@ cdef class Layout:
     it is None, those that stand between "id" and "priority" are meant, as in the tables of a queue.
 
     Immutable. Raises ValueError for a name of a type that is not among these, for names that repeat or do not fit the
-    types, and for more columns than PostgreSQL can send; TypeError when ``types`` is one str.
+    types, and for more columns than PostgreSQL can send; TypeError when ``types`` is one str or a name is no str.
     """
 
     cdef readonly tuple names       # or None
@@ -47,11 +47,10 @@ cdef class Layout:
             found = tuple([(<_Type> each).with_json_as_bytes() for each in found])
         self._types = found
         self.json = json
-        self.queue = None if queue is None else sys.intern(str(queue))
+        self.queue = None if queue is None else sys.intern(queue)
         self._name(names)
         self._shape()
-        self._find_columns()
-        self.payload = self._payload_of(payload)
+        self._find_columns(payload)
 
     def __dealloc__(self):
         PyMem_Free(self._memory)
@@ -76,7 +75,8 @@ cdef class Layout:
         if names is None:
             self.names = None
             return 0
-        self.names = tuple([str(name) for name in names])
+        # Interned ones are no more than text, so that nothing that a layout refers to refers to anything.
+        self.names = tuple([sys.intern(name) for name in names])
         if len(self.names) != len(self._types):
             raise ValueError(f"{len(self.names)} names for {len(self._types)} columns")
         for column, name in enumerate(self.names):
@@ -108,9 +108,11 @@ cdef class Layout:
         pgbgw_shape_runs(&self.shape)
         return 0
 
-    cdef int _find_columns(self) except -1:
+    cdef int _find_columns(self, payload) except -1:
+        self.payload = ()
         self.id = self._find("id", PGBGW_INT8)
         self.priority = self._find("priority", PGBGW_INT2)
+        self.payload = self._payload_of(payload)
         self.attempt = self._find("attempt", PGBGW_INT4)
         if self.attempt < 0:
             self.attempt = self._find("attempts", PGBGW_INT4)
@@ -120,14 +122,16 @@ cdef class Layout:
         self.who = self._find("who", PGBGW_TEXT)
         return 0
 
-    cdef int32_t _find(self, str name, int kind) noexcept:
-        """The column of that name and kind behind the payload, or -1."""
+    cdef int32_t _find(self, str name, int kind) except? -1:
+        """The column of that name and kind which is no part of the payload, or -1."""
         column = self._columns.get(name, -1)
-        return column if column >= 0 and self.kinds[<Py_ssize_t> column] == kind else -1
+        if column < 0 or name in self.payload:
+            return -1
+        return column if self.kinds[<Py_ssize_t> column] == kind else -1
 
     cdef tuple _payload_of(self, payload):
         if payload is not None:
-            wanted = tuple([str(name) for name in payload])
+            wanted = tuple([sys.intern(name) for name in payload])
             for name in wanted:
                 self._column(name)
             return wanted

@@ -133,9 +133,11 @@ def test_what_the_rows_have_not() -> None:
 
 
 def test_a_payload_may_use_the_names_of_other_columns() -> None:
-    names = ["id", "token", "who", "priority", "attempt"]
-    (job,) = copy_jobs(stream(row(bytes(8), b"abc", b"\1", bytes(2), bytes(4))), Layout(names, [20, 25, 16, 21, 23]))
-    assert job.payload() == {"token": "abc", "who": True}
+    names = ["id", "token", "who", "attempts", "priority", "attempt"]
+    layout = Layout(names, [20, 20, 25, 23, 21, 23])
+    (job,) = copy_jobs(stream(row(bytes(8), bytes(8), b"me", b"\0\0\0\7", bytes(2), b"\0\0\0\1")), layout)
+    assert job.payload() == {"token": 0, "who": "me", "attempts": 7}
+    assert job.attempt == 1
     assert not hasattr(job, "token")
     assert not hasattr(job, "who")
 
