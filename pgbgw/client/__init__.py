@@ -9,6 +9,7 @@ from pgbgw.client.errors import ClientError, GiveUp, Mismatch, QueueMissing
 from pgbgw.client.handle import Handle, handle_of
 from pgbgw.client.jobs import Job
 from pgbgw.client.running import AnyAsync, AnySync, copy_in, run
+from pgbgw.client.stream import Form, Status, stream
 
 __all__ = [
     "AnyAsync",
@@ -17,17 +18,20 @@ __all__ = [
     "Consumed",
     "Consumer",
     "Database",
+    "Form",
     "GiveUp",
     "Handle",
     "Job",
     "Mismatch",
     "NamedQueue",
     "QueueMissing",
+    "Status",
     "connect",
     "copy_in",
     "copy_rows",
     "handle_of",
     "operations",
     "run",
+    "stream",
     "verify",
 ]

@@ -7,7 +7,7 @@ from typing import Any
 import psycopg
 
 from pgbgw.client.errors import Mismatch, QueueMissing
-from pgbgw.client.handle import Column, Handle
+from pgbgw.client.handle import JSON_TYPES, Column, Handle
 from pgbgw.client.operations import Operation
 
 __all__ = ["compare", "find", "find_all", "verify"]
@@ -84,6 +84,7 @@ def _handle(row: tuple[Any, ...]) -> Handle[Any]:
         lease_seconds=60.0 if running else None,
         history=done,
         channel=f"{extension}_{table}",
+        json_columns=tuple(n for n, t in zip(names, types, strict=True) if t in JSON_TYPES and n not in _OWN),
     )
 
 
@@ -93,7 +94,7 @@ def verify(handle: Handle[Any]) -> Operation[None]:
     The operation raises QueueMissing where the queue is not there, and Mismatch where something differs.
     """
 
-    def read(rows: Any, names: Any) -> None:
+    def read(rows: Any) -> None:
         found = [each for each in map(_handle, rows) if (each.schema, each.table) == (handle.schema, handle.table)]
         if not found:
             raise QueueMissing(

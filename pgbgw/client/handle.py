@@ -2,28 +2,78 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from psycopg.types.json import Json, Jsonb
 
+from pgbgw import _core
 from pgbgw.declare.derived import queue_channel
 from pgbgw.declare.queues import Payload, Queue
 from pgbgw.sqltext import quote_ident
 
-__all__ = ["Column", "Handle", "handle_of"]
+__all__ = ["JSON_TYPES", "Column", "Handle", "handle_of"]
+
+JSON_TYPES = frozenset({"json", "jsonb", "json[]", "jsonb[]"})
+"""Types whose values are JSON, or arrays of such."""
+
+# json.dumps() makes an encoder for each call that has an option.
+_dumps = json.JSONEncoder(ensure_ascii=False).encode
+
+# What format_type() calls a type, and what the core does.
+_CORE_TYPES = {
+    "smallint": "int2",
+    "integer": "int4",
+    "bigint": "int8",
+    "boolean": "bool",
+    "real": "float4",
+    "double precision": "float8",
+    "numeric": "numeric",
+    "text": "text",
+    "character varying": "varchar",
+    "character": "bpchar",
+    "bytea": "bytea",
+    "json": "json",
+    "jsonb": "jsonb",
+    "uuid": "uuid",
+    "date": "date",
+    "time without time zone": "time",
+    "time with time zone": "timetz",
+    "timestamp without time zone": "timestamp",
+    "timestamp with time zone": "timestamptz",
+    "interval": "interval",
+    "inet": "inet",
+    "cidr": "cidr",
+}
 
 P = TypeVar("P")
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of the payload, with its type as ``format_type()`` spells it."""
+    """A column of the payload, with its type as ``format_type()`` spells it.
+
+    ``core`` is what the compiled core calls that type, or None where it has no name for it.
+    """
 
     name: str
     type: str
     nullable: bool = True
+
+    @property
+    def json(self) -> bool:
+        """Whether its values are JSON, or arrays of such."""
+        return self.type in JSON_TYPES
+
+    @property
+    def core(self) -> str | None:
+        """The type by its name in ``pg_type``, such as "int8[]" for "bigint[]"."""
+        base = re.sub(r"\([\d,]+\)", "", self.type.removesuffix("[]"))
+        name = _CORE_TYPES.get(base)
+        return f"{name}[]" if name is not None and self.type.endswith("[]") else name
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +95,8 @@ class Handle(Generic[P]):
     lease_seconds: float | None
     history: bool
     channel: str
+    # the columns whose values are JSON, which the core leaves as it was sent
+    json_columns: tuple[str, ...]
 
     def __str__(self) -> str:
         return f'queue "{self.name}"'
@@ -54,11 +106,15 @@ class Handle(Generic[P]):
         return f"{quote_ident(self.schema)}.{quote_ident(self.table + ending)}"
 
     def values(self, job: P | Mapping[str, Any]) -> list[Any]:
-        """The values of a job in the order of the columns, ready to be sent.
+        """The values of a job in the order of the columns, ready to be sent by psycopg.
 
         Raises:
             TypeError: it is neither of the payload class nor a mapping with exactly its fields.
         """
+        found = self._found(job)
+        return [_ready(column, value) for column, value in zip(self.columns, found, strict=True)]
+
+    def _found(self, job: P | Mapping[str, Any]) -> list[Any]:
         if isinstance(job, Mapping):
             given: Mapping[str, Any] = job
             unknown = given.keys() - {column.name for column in self.columns}
@@ -67,27 +123,63 @@ class Handle(Generic[P]):
                 problem = f"unknown {', '.join(sorted(unknown))}" if unknown else f"missing {', '.join(missing)}"
                 fields = ", ".join(column.name for column in self.columns)
                 raise TypeError(f"job of {self}: {problem}; its fields are {fields}")
-            found = [given.get(column.name) for column in self.columns]
-        else:
-            if self.payload is not None and not isinstance(job, self.payload):
-                raise TypeError(f"job of {self} is a {type(job).__name__}, not a {self.payload.__name__} or a mapping")
-            found = [getattr(job, column.name) for column in self.columns]
-        return [_ready(column, value) for column, value in zip(self.columns, found, strict=True)]
+            return [given.get(column.name) for column in self.columns]
+        if self.payload is not None and not isinstance(job, self.payload):
+            raise TypeError(f"job of {self} is a {type(job).__name__}, not a {self.payload.__name__} or a mapping")
+        return [getattr(job, column.name) for column in self.columns]
 
-    def built(self, values: Mapping[str, Any]) -> P:
-        """The payload of a job from the values of its columns: of the payload class, or a dict."""
+    def built(self, values: dict[str, Any]) -> P:
+        """The payload of a job, from the values of its columns: of the payload class, or the dict itself."""
+        for name in self.json_columns:
+            values[name] = _loaded(values[name])
         if self.payload is None:
-            return dict(values)  # type: ignore[return-value]  # P is Any there
+            return values  # type: ignore[return-value]  # P is Any there
         made = object.__new__(self.payload)
         made.__dict__.update(values)
         return made
 
+    def layout(self) -> _core.Layout | None:
+        """How rows for COPY are laid out: the payload and the priority; None where the core knows some type not."""
+        types = [column.core for column in self.columns]
+        if self.payload is None or None in types:
+            return None
+        return _core.Layout(None, [*(each for each in types if each is not None), "int2"])
+
+    def row(self, job: P | Mapping[str, Any], priority: int) -> list[Any]:
+        """The values of a row of that layout."""
+        row = self._found(job)
+        for number, column in enumerate(self.columns):
+            if column.json and row[number] is not None:
+                row[number] = _dumped(column, row[number])
+        row.append(priority)
+        return row
+
+
+def _loaded(value: Any) -> Any:
+    """JSON as the core gives it, as objects of Python."""
+    if isinstance(value, list):
+        return [_loaded(each) for each in value]
+    return None if value is None else json.loads(value)
+
+
+def _dumped(column: Column, value: Any) -> Any:
+    """Objects of Python as JSON for the core."""
+    if column.type.endswith("[]"):
+        return [None if each is None else _dumps(each) for each in value]
+    return _dumps(value)
+
 
 def _ready(column: Column, value: Any) -> Any:
     """JSON has to be marked as such, or a list would be an array."""
-    if value is None or column.type not in ("json", "jsonb"):
+    if value is None or not column.json:
         return value
-    return Json(value) if column.type == "json" else Jsonb(value)
+    if column.type.endswith("[]"):
+        return [None if each is None else _marked(column, each) for each in value]
+    return _marked(column, value)
+
+
+def _marked(column: Column, value: Any) -> Any:
+    return Json(value) if column.type.startswith("json") and not column.type.startswith("jsonb") else Jsonb(value)
 
 
 PayloadClass = TypeVar("PayloadClass", bound=Payload)
@@ -109,4 +201,5 @@ def handle_of(queue: Queue[PayloadClass]) -> Handle[PayloadClass]:
         lease_seconds=queue.lease.us / 1_000_000 if queue.lease is not None else None,
         history=queue.history is not None,
         channel=queue_channel(queue),
+        json_columns=tuple(column.name for column in queue.columns if column.type.sql in JSON_TYPES),
     )

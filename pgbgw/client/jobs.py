@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
+from pgbgw import _core
 from pgbgw.client.handle import Handle
 
 __all__ = ["Job", "jobs_of"]
@@ -15,29 +14,61 @@ P = TypeVar("P")
 
 _UNSET: Any = object()
 
-# The columns of a leased job that are not of its payload.
-_LEASED = ("id", "priority", "attempt", "created_at", "lease_end", "token", "who")
+# Types that an extension or a user has made have larger OIDs (FirstNormalObjectId, access/transam.h). Those of payloads
+# are enums, since domains are sent as their base type, and enums are sent as text.
+_FIRST_USER_OID = 16384
+
+_layouts: dict[tuple[Handle[Any], tuple[int, ...]], _core.Layout] = {}
 
 
-@dataclass(slots=True, eq=False)
 class Job(Generic[P]):
-    """A job that this program has by a lease.
+    """A job that this program has by a lease; what it holds is read when it is asked for.
 
-    ``attempt`` counts from 1. The lease is held until ``lease_end`` by the clock of the server, unless it is renewed;
-    ``token`` tells it from other leases of the same job. ``lost`` is set once a renewal or an answer was refused.
+    ``lost`` is set by a consumer once a renewal or an answer was refused: another may have the job by now.
     """
 
-    id: int
-    priority: int
-    attempt: int
-    created_at: datetime
-    lease_end: datetime
-    token: int
-    who: str
-    handle: Handle[P] = field(repr=False)
-    values: tuple[Any, ...] = field(repr=False)
-    lost: bool = field(default=False, repr=False)
-    _payload: Any = field(default=_UNSET, repr=False)
+    __slots__ = ("_payload", "_row", "handle", "lost")
+
+    def __init__(self, handle: Handle[P], row: _core.Job) -> None:
+        self.handle = handle
+        self.lost = False
+        self._row = row
+        self._payload: Any = _UNSET
+
+    @property
+    def id(self) -> int:
+        """Its number, which it keeps through all attempts."""
+        return self._row.id
+
+    @property
+    def token(self) -> int:
+        """What tells this lease from others of the same job: later ones have larger tokens."""
+        return self._row.token
+
+    @property
+    def priority(self) -> int:
+        """From 0, which comes first, to 9."""
+        return self._row.priority
+
+    @property
+    def attempt(self) -> int:
+        """Which attempt this is, from 1."""
+        return self._row.attempt
+
+    @property
+    def created_at(self) -> datetime:
+        """When it was put in."""
+        return self._row.created_at
+
+    @property
+    def lease_end(self) -> datetime:
+        """Until when the lease holds by the clock of the server, as it was claimed; renewals are not seen here."""
+        return self._row.lease_end
+
+    @property
+    def who(self) -> str:
+        """By what name the lease is known."""
+        return self._row.who
 
     @property
     def queue(self) -> str:
@@ -48,26 +79,37 @@ class Job(Generic[P]):
     def payload(self) -> P:
         """What it is about: an object of the payload class, or a dict where there is no declaration."""
         if self._payload is _UNSET:
-            names = (column.name for column in self.handle.columns)
-            self._payload = self.handle.built(dict(zip(names, self.values, strict=True)))
+            self._payload = self.handle.built(self._row.payload())
         made: P = self._payload
         return made
 
+    def __repr__(self) -> str:
+        return f"<job {self.id} of {self.handle}, attempt {self.attempt}>"
+
     def __reduce__(self) -> tuple[Any, ...]:
-        """A job that goes to another process takes its payload along, made or not."""
-        given = (self.id, self.priority, self.attempt, self.created_at, self.lease_end, self.token, self.who)
-        return Job, (*given, self.handle, self.values, self.lost)
+        return Job, (self.handle, self._row)
 
 
-def jobs_of(handle: Handle[P], rows: Sequence[tuple[Any, ...]], names: Sequence[str]) -> list[Job[P]]:
-    """Jobs from the rows of a claim, whose columns have these names."""
-    places = {name: number for number, name in enumerate(names)}
-    payload = [places[column.name] for column in handle.columns]
-    id, priority, attempt, created_at, end, token, who = (places[name] for name in _LEASED)
-    return [
-        Job(
-            row[id], row[priority], row[attempt], row[created_at], row[end], row[token], row[who], handle,
-            tuple([row[place] for place in payload]),
+def jobs_of(handle: Handle[P], result: Any) -> list[Job[P]]:
+    """Jobs from the result of a claim.
+
+    Raises:
+        CopyError: a row is not what the server says it is.
+    """
+    layout = layout_of(handle, result)
+    return [Job(handle, row) for row in _core.result_jobs(result, layout)]
+
+
+def layout_of(handle: Handle[Any], result: Any) -> _core.Layout:
+    """How the rows of a result are laid out; kept, since claims of a queue are all alike."""
+    oids = tuple([result.ftype(number) for number in range(result.nfields)])
+    layout = _layouts.get((handle, oids))
+    if layout is None:
+        layout = _core.result_layout(
+            result,
+            known={oid: "text" for oid in oids if oid >= _FIRST_USER_OID},
+            queue=handle.name,
+            payload=[column.name for column in handle.columns],
         )
-        for row in rows
-    ]  # fmt: skip
+        _layouts[handle, oids] = layout
+    return layout

@@ -35,16 +35,17 @@ Rows = Sequence[tuple[Any, ...]]
 
 @dataclass(frozen=True, slots=True)
 class Operation(Generic[T]):
-    """One statement with its parameters, and what its rows, with these names of columns, come to."""
+    """One statement with its parameters, and what its rows come to; or its result in binary, as libpq has it."""
 
     handle: Handle[Any]
     what: str
     statement: str
     parameters: Sequence[Any]
-    read: Callable[[Rows, Sequence[str]], T]
+    read: Callable[[Rows], T] | None = None
+    read_result: Callable[[Any], T] | None = None
 
 
-def _first(rows: Rows, names: Sequence[str]) -> Any:
+def _first(rows: Rows) -> Any:
     return rows[0][0]
 
 
@@ -75,9 +76,13 @@ def enqueue(
 
 def claim(handle: Handle[P], max_jobs: int, lease: timedelta | None, who: str | None) -> Operation[list[Job[P]]]:
     """Claim up to so many jobs."""
-    statement = f"SELECT * FROM {_function(handle, '_claim')}(%s::int4, %s::interval, %s::text)"
-    return Operation(handle, f"claims of {handle}", statement, [max_jobs, lease, who],
-                     lambda rows, names: jobs_of(handle, rows, names))  # fmt: skip
+    payload = "".join(f"{quote_ident(column.name).replace('%', '%%')}, " for column in handle.columns)
+    columns = f"id, {payload}priority, attempt, created_at, lease_end, token, who"
+    statement = f"SELECT {columns} FROM {_function(handle, '_claim')}(%s::int4, %s::interval, %s::text)"
+    return Operation(
+        handle, f"claims of {handle}", statement, [max_jobs, lease, who],
+        read_result=lambda result: jobs_of(handle, result),
+    )  # fmt: skip
 
 
 def acknowledge(handle: Handle[Any], jobs: Sequence[Job[Any]]) -> Operation[list[int]]:
@@ -138,7 +143,7 @@ def resume(handle: Handle[Any]) -> Operation[bool]:
 def counts(handle: Handle[Any]) -> Operation[dict[str, int]]:
     """How many jobs there are by status."""
     statement = f"SELECT status, jobs FROM {_function(handle, '_counts')}()"
-    return Operation(handle, f"{handle}", statement, [], lambda rows, names: {row[0]: row[1] for row in rows})
+    return Operation(handle, f"{handle}", statement, [], lambda rows: {row[0]: row[1] for row in rows})
 
 
 def _function(handle: Handle[Any], ending: str) -> str:

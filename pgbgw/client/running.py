@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Any, TypeAlias, TypeVar, overload
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from typing import Any, Generic, TypeAlias, TypeVar, overload
 
 import psycopg
 
+from pgbgw import _core
 from pgbgw.client.errors import explained
 from pgbgw.client.handle import Handle
 from pgbgw.client.operations import Operation
@@ -66,7 +67,10 @@ def _run(connection: psycopg.Connection[Any], operation: Operation[T]) -> T:
     try:
         with connection.cursor(binary=True, row_factory=psycopg.rows.tuple_row) as cursor:
             cursor.execute(operation.statement.encode(), operation.parameters)
-            return operation.read(cursor.fetchall(), _names(cursor))
+            if operation.read_result is not None:
+                return operation.read_result(cursor.pgresult)
+            assert operation.read is not None
+            return operation.read(cursor.fetchall())
     except psycopg.Error as error:
         raise _told(error, operation) from error
 
@@ -75,7 +79,10 @@ async def _run_async(connection: psycopg.AsyncConnection[Any], operation: Operat
     try:
         async with connection.cursor(binary=True, row_factory=psycopg.rows.tuple_row) as cursor:
             await cursor.execute(operation.statement.encode(), operation.parameters)
-            return operation.read(await cursor.fetchall(), _names(cursor))
+            if operation.read_result is not None:
+                return operation.read_result(cursor.pgresult)
+            assert operation.read is not None
+            return operation.read(await cursor.fetchall())
     except psycopg.Error as error:
         raise _told(error, operation) from error
 
@@ -83,10 +90,6 @@ async def _run_async(connection: psycopg.AsyncConnection[Any], operation: Operat
 async def _run_pooled(pool: Any, operation: Operation[T]) -> T:
     async with pool.connection() as taken:
         return await _run_async(taken, operation)
-
-
-def _names(cursor: psycopg.Cursor[Any] | psycopg.AsyncCursor[Any]) -> list[str]:
-    return [column.name for column in cursor.description or ()]
 
 
 def _told(error: psycopg.Error, operation: Operation[Any]) -> Exception:
@@ -142,53 +145,78 @@ def copy_in(
     raise _not_a_connection(connection)
 
 
-def _copy_statement(handle: Handle[Any]) -> bytes:
+def _copy_statement(handle: Handle[Any], *, binary: bool) -> bytes:
     columns = ", ".join([*(quote_ident(column.name) for column in handle.columns), "priority"])
-    return f"COPY {handle.named()} ({columns}) FROM STDIN".encode()
+    return f"COPY {handle.named()} ({columns}) FROM STDIN{' (FORMAT binary)' if binary else ''}".encode()
+
+
+class _Counted(Generic[P]):
+    """Rows for COPY, and how many there were."""
+
+    def __init__(self, handle: Handle[P], jobs: Jobs[P], priority: int, progress: Progress | None) -> None:
+        self.count = 0
+        self._handle = handle
+        self._jobs = jobs
+        self._priority = priority
+        self._progress = progress
+
+    def encoded(self, layout: _core.Layout) -> Iterator[bytes]:
+        """Blocks of COPY BINARY, by the compiled core."""
+        handle, priority = self._handle, self._priority
+        encoder = _core.CopyEncoder(layout)
+        yield from encoder.blocks(self._each(lambda job: handle.row(job, priority)))
+        yield encoder.close()
+
+    def rows(self) -> Iterator[list[Any]]:
+        """Rows for psycopg, whose text every type takes."""
+        handle, priority = self._handle, self._priority
+        return self._each(lambda job: [*handle.values(job), priority])
+
+    def _each(self, made: Callable[[P | Mapping[str, Any]], list[Any]]) -> Iterator[list[Any]]:
+        for job in self._jobs:
+            yield made(job)
+            self.count += 1
+            if self._progress is not None and self.count % _ROWS_BETWEEN == 0:
+                self._progress(self.count)
+        if self._progress is not None:
+            self._progress(self.count)
 
 
 def _copy(
-    connection: psycopg.Connection[Any],
-    handle: Handle[P],
-    jobs: Jobs[P],
-    priority: int,
-    progress: Progress | None,
+    connection: psycopg.Connection[Any], handle: Handle[P], jobs: Jobs[P], priority: int, progress: Progress | None
 ) -> int:
-    count = 0
+    layout = handle.layout()
+    counted = _Counted(handle, jobs, priority, progress)
     try:
-        with connection.cursor() as cursor, cursor.copy(_copy_statement(handle)) as stream:
-            for job in jobs:
-                stream.write_row([*handle.values(job), priority])
-                count += 1
-                if progress is not None and count % _ROWS_BETWEEN == 0:
-                    progress(count)
+        with connection.cursor() as cursor, cursor.copy(_copy_statement(handle, binary=layout is not None)) as stream:
+            if layout is not None:
+                for block in counted.encoded(layout):
+                    stream.write(block)
+            else:
+                for row in counted.rows():
+                    stream.write_row(row)
     except psycopg.Error as error:
         raise explained(error, handle.extension, f"{handle}") from error
-    if progress is not None:
-        progress(count)
-    return count
+    return counted.count
 
 
 async def _copy_async(
-    connection: psycopg.AsyncConnection[Any],
-    handle: Handle[P],
-    jobs: Jobs[P],
-    priority: int,
-    progress: Progress | None,
+    connection: psycopg.AsyncConnection[Any], handle: Handle[P], jobs: Jobs[P], priority: int, progress: Progress | None
 ) -> int:
-    count = 0
+    layout = handle.layout()
+    counted = _Counted(handle, jobs, priority, progress)
+    statement = _copy_statement(handle, binary=layout is not None)
     try:
-        async with connection.cursor() as cursor, cursor.copy(_copy_statement(handle)) as stream:
-            for job in jobs:
-                await stream.write_row([*handle.values(job), priority])
-                count += 1
-                if progress is not None and count % _ROWS_BETWEEN == 0:
-                    progress(count)
+        async with connection.cursor() as cursor, cursor.copy(statement) as stream:
+            if layout is not None:
+                for block in counted.encoded(layout):
+                    await stream.write(block)
+            else:
+                for row in counted.rows():
+                    await stream.write_row(row)
     except psycopg.Error as error:
         raise explained(error, handle.extension, f"{handle}") from error
-    if progress is not None:
-        progress(count)
-    return count
+    return counted.count
 
 
 async def _copy_pooled(pool: Any, handle: Handle[P], jobs: Jobs[P], priority: int, progress: Progress | None) -> int:

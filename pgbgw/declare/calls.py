@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import datetime
 import importlib
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
-    from pgbgw.client import AnyAsync, AnySync, Consumed, Job
+    import psycopg
+
+    from pgbgw._core import Columns
+    from pgbgw.client import AnyAsync, AnySync, Consumed, Form, Job, Status
 
 __all__ = ["QueueCalls"]
 
@@ -238,6 +241,55 @@ class QueueCalls(Generic[P]):
         """
         client = _client()
         return client.run(connection, client.verify(client.handle_of(self)))  # type: ignore[no-any-return]
+
+    @overload
+    def stream(
+        self,
+        connection: psycopg.Connection[Any],
+        status: Status = "ready",
+        *,
+        form: Literal["jobs"] = "jobs",
+        size: int = 1000,
+    ) -> Iterator[list[Job[P]]]: ...
+    @overload
+    def stream(
+        self,
+        connection: psycopg.Connection[Any],
+        status: Status = "ready",
+        *,
+        form: Literal["tuples"],
+        size: int = 1000,
+    ) -> Iterator[list[tuple[Any, ...]]]: ...
+    @overload
+    def stream(
+        self,
+        connection: psycopg.Connection[Any],
+        status: Status = "ready",
+        *,
+        form: Literal["columns"],
+        size: int = 1000,
+    ) -> Iterator[Columns]: ...
+    def stream(
+        self,
+        connection: psycopg.Connection[Any],
+        status: Status = "ready",
+        *,
+        form: Form = "jobs",
+        size: int = 1000,
+    ) -> Iterator[Any]:
+        """Read what lies in the queue, and leave it there: jobs of a status, in pieces of up to ``size``.
+
+        Args:
+            connection: a synchronous one; the transaction that is open sees all jobs as of the first piece.
+            status: "ready", "later", "running", "failed" or "done".
+            form: "jobs", "tuples" of all columns, or "columns", which pyarrow, pandas and polars take as they are.
+            size: how many jobs a piece has at most.
+
+        Raises:
+            ClientError: the queue keeps no jobs of that status, or they are not for this role.
+        """
+        client = _client()
+        return client.stream(connection, client.handle_of(self), status, form, size)  # type: ignore[no-any-return]
 
     def consume(
         self,

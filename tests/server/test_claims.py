@@ -409,7 +409,7 @@ def as_role(server: Server, role: str, query: str, *parameters: object) -> Any:
 
 
 def test_producers_put_jobs_in_by_a_function(server: Server) -> None:
-    """With EXECUTE alone; NULL and priority as in an INSERT, and the workers are woken."""
+    """NULL and priority as in an INSERT, and the workers are woken; beside that they may put jobs in by INSERT."""
     first = as_role(server, "claims_app", "SELECT claims.single_enqueue('a')")
     second = as_role(server, "claims_app", "SELECT claims.single_enqueue(note => NULL, priority => 0::smallint)")
     done(server, 2)
@@ -417,12 +417,16 @@ def test_producers_put_jobs_in_by_a_function(server: Server) -> None:
     with pytest.raises(psycopg.errors.CheckViolation):
         as_role(server, "claims_app", "SELECT claims.single_enqueue('a', 10::smallint)")
     for query in (
-        "SELECT count(*) FROM claims.single",
+        "SELECT note FROM claims.single",
+        "INSERT INTO claims.single (note, attempt) VALUES ('a', 7)",
         "SELECT claims.single_cancel(1)",
         "SELECT claims.single_retry()",
     ):
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             as_role(server, "claims_app", query)
+    third = as_role(server, "claims_app", "INSERT INTO claims.single (note, priority) VALUES ('b', 3) RETURNING id")
+    done(server, 3)
+    assert noted(server)[-1] == third
 
 
 def test_jobs_for_a_time_by_a_function(server: Server) -> None:

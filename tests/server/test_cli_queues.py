@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def running(pg: Pg) -> Iterator[Server]:
-    setup = "CREATE ROLE clerk LOGIN; CREATE ROLE carrier LOGIN"
+    setup = (FOLDER / "post.sql").read_text()
     with serving(pg, module_of(FOLDER / "post.py"), setup) as server:
         yield server
 

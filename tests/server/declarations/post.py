@@ -32,7 +32,16 @@ class Anything(Payload):
     more: Annotated[list[int], "bigint[]"] | None
 
 
+class Odd(Payload):
+    mood: Annotated[str, "public.mood"]
+    number: Annotated[int, "public.positive"] | None
+    parts: Annotated[list[Json], "jsonb[]"]
+    short: Annotated[str, "character varying(5)"]
+    host: Annotated[str, "inet"] | None
+
+
 mail = post.queue("mail", Mail, lease=seconds(60), retries=1, backoff=milliseconds(50), unique=True, history=days(1),
                   producers="clerk", consumers="carrier")  # fmt: skip
 anything = post.queue("anything", Anything, lease=seconds(60))
 inside = post.queue("inside", Mail)
+odd = post.queue("odd", Odd, lease=seconds(60))
