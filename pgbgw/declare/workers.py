@@ -332,6 +332,9 @@ class CWorker(Worker):
 class KeeperWorker(Worker):
     """The process that ends leases, tells listeners of jobs, and keeps histories, where an extension needs that."""
 
+    # nothing is done for leases meanwhile
+    restart: Duration | Never = Duration(1_000_000)
+
     kind = "keeper"
 
 

@@ -118,7 +118,7 @@ register_workers(void)
 		register_worker("post keeper", process, 1,
 						"post_keeper_main",
 						BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION,
-						BgWorkerStart_RecoveryFinished, 10,
+						BgWorkerStart_RecoveryFinished, 1,
 						0, slot++);
 	for (int process = 1; process <= 1; process++)
 		register_worker("post weigh", process, 1,
