@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import sys
 from collections.abc import Sequence
+from ctypes.util import find_library
 from typing import Any
 
 from psycopg import pq
@@ -31,7 +32,9 @@ def make_result(
             for (name, oid), format in zip(columns, wanted, strict=True)
         ]
     )
-    set_value = ctypes.CDLL(sys.modules[pq.PGresult.__module__].__file__).PQsetvalue
+    # The compiled module of psycopg has libpq in it, or is linked with it; the one in Python loads it as this does.
+    compiled = sys.modules[pq.PGresult.__module__].__file__ if pq.__impl__ in ("binary", "c") else find_library("pq")
+    set_value = ctypes.CDLL(compiled).PQsetvalue
     set_value.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_int, ctypes.c_char_p, ctypes.c_int]
     for number, row in enumerate(rows):
         for column, value in enumerate(row):

@@ -276,11 +276,11 @@ pgbgw_put_fields(PyObject *row, const pgbgw_shape *shape, const uint8_t *kinds, 
 static inline int
 pgbgw_append(PyObject *list, PyObject *item)
 {
+	int			failed;
+#ifndef Py_GIL_DISABLED
 	PyListObject *found = (PyListObject *) list;
 	Py_ssize_t	size = Py_SIZE(found);
-	int			failed;
 
-#ifndef Py_GIL_DISABLED
 	if (size < found->allocated)
 	{
 		PyList_SET_ITEM(list, size, item);

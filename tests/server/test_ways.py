@@ -62,6 +62,7 @@ class Schedule(RuleBasedStateMachine):
         self.sessions = [self.server.connect() for _ in range(SESSIONS)]
         self.number = 0
         self.hidden = 0
+        self.transactions = 0
         self.prepared: list[str] = []
 
     def both(self, session: int, statement: str, *parameters: object) -> None:
@@ -117,7 +118,8 @@ class Schedule(RuleBasedStateMachine):
     @rule(session=sessions)
     def prepare(self, session: int) -> None:
         if self.sessions[session].info.transaction_status != psycopg.pq.TransactionStatus.IDLE:
-            self.prepared.append(f"ways_{self.number}_{len(self.prepared)}")
+            self.transactions += 1
+            self.prepared.append(f"ways_{self.transactions}")
             self.sessions[session].execute(f"PREPARE TRANSACTION '{self.prepared[-1]}'".encode())
 
     @precondition(lambda self: self.prepared)

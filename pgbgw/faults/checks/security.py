@@ -38,14 +38,13 @@ def _calls(stage: Stage, but: Sequence[str] = ()) -> list[str]:
     return [call for oid, call in stage.rows(_CALLS, [stage.module.name, "pg_proc"]) if oid not in left_out]
 
 
-def _accesses(stage: Stage, but: Sequence[str] = ()) -> list[str]:
-    """Statements that read and change each table, view and sequence of the extension, but for some of them."""
-    left_out = {stage.value("SELECT %s::regclass::oid", [name]) for name in but}
+def _accesses(stage: Stage, readable: Sequence[str] = ()) -> list[str]:
+    """Statements that read and change each table, view and sequence of the extension, but do not read some of them."""
+    left_out = {stage.value("SELECT %s::regclass::oid", [name]) for name in readable}
     found = []
     for oid, name, kind in stage.rows(_LOOKS, [stage.module.name, "pg_class"]):
-        if kind not in ("r", "v", "S") or oid in left_out:
-            continue
-        found.append(f"SELECT * FROM {name}")
+        if kind in ("r", "v", "S") and oid not in left_out:
+            found.append(f"SELECT * FROM {name}")
         if kind == "S":
             found.append(f"SELECT setval({oid}::regclass, 1)")
         if kind == "r":
@@ -80,13 +79,20 @@ def public(stage: Stage) -> str:
 @check(
     "security.monitor",
     "a member of pg_monitor looks at workers and shared state, and tries everything else",
-    "It sees processes and shared state, and no job; it can't stop, resume or launch workers.",
+    "It sees processes, shared state, how many jobs there are and which queues are paused, and no job; it can't stop,"
+    " resume or launch workers.",
     rules=(8,),
 )
 def monitor(stage: Stage) -> str:
     """What monitoring may see."""
-    functions = [stage.module.processes.name, *(state.function.name for state in stage.module.shared)]
+    functions = [
+        stage.module.processes.name,
+        *(state.function.name for state in stage.module.shared),
+        *(queue.counts for queue in stage.module.queues),
+    ]
     views = [state.view for state in stage.module.shared]
+    if stage.module.queues:
+        views.append(stage.module.paused_queues)
     shown = [f"SELECT * FROM {name}" for name in (*(f"{name}()" for name in functions), *views)]
     calls, accesses = _calls(stage, functions), _accesses(stage, views)
     with role(stage, "pg_monitor") as reader:
