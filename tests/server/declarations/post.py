@@ -45,3 +45,4 @@ mail = post.queue("mail", Mail, lease=seconds(60), retries=1, backoff=millisecon
 anything = post.queue("anything", Anything, lease=seconds(60))
 inside = post.queue("inside", Mail)
 odd = post.queue("odd", Odd, lease=seconds(60))
+brief = post.queue("brief", Mail, lease=milliseconds(900))

@@ -1,0 +1,218 @@
+"""What a consumer has in hand: jobs that wait for a handler, jobs that are leased, and what became of those that ended.
+
+Several threads share it. Deques and dicts change in one step each; what takes more is done under ``ready``.
+"""
+
+from __future__ import annotations
+
+import enum
+import logging
+import threading
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeAlias, TypeVar
+
+from pgbgw.client.ending import Ending
+from pgbgw.client.errors import GiveUp
+from pgbgw.client.jobs import Job
+
+__all__ = ["Consumed", "Failure", "InHand", "NotBegun", "Outcome", "failure_of"]
+
+P = TypeVar("P")
+
+_log = logging.getLogger("pgbgw.client")
+
+_LONGEST_TEXT = 8000
+
+# How deep an error is searched for the one of the server that it was made of.
+_DEEPEST_CAUSE = 10
+
+
+@dataclass(slots=True)
+class Consumed:
+    """What became of jobs: done, failed (and tried again or given up), released since they were not begun, and lost,
+    whose lease had ended before they were answered.
+    """
+
+    done: int = 0
+    failed: int = 0
+    released: int = 0
+    lost: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An attempt that failed, as the queue keeps it; ``retry`` is whether there may be another one."""
+
+    error: str
+    sqlstate: str | None
+    context: str | None
+    retry: bool
+
+
+class NotBegun(enum.Enum):
+    """A job that no handler has seen goes back, and the attempt does not count."""
+
+    NOT_BEGUN = enum.auto()
+
+
+Outcome: TypeAlias = Failure | NotBegun | None
+"""What became of a job; None where it is done."""
+
+
+@dataclass(slots=True)
+class _Held(Generic[P]):
+    """A job, and until when its lease holds by the clock of this machine, which began to count no later than that of
+    the server.
+    """
+
+    job: Job[P]
+    until: float
+    ended: bool = False
+
+
+class InHand(Generic[P]):
+    """The jobs of one consumer. ``room`` is how many may wait for a handler; ``lease`` how long leases last, s, which
+    may not be known before the first claim.
+    """
+
+    def __init__(self, queue: str, ending: Ending, room: int, lease: float | None) -> None:
+        self.consumed = Consumed()
+        self.room = room
+        self.lease = lease
+        self.wanted: Callable[[], None] = lambda: None
+        self.to_answer = threading.Event()
+        self._queue = queue
+        self._ending = ending
+        self._waiting: deque[Job[P]] = deque()
+        self._held: dict[tuple[int, int], _Held[P]] = {}
+        self._ended: deque[tuple[Job[P], Outcome]] = deque()
+        self._ready = threading.Condition()
+        ending.tell(self._wake)
+
+    # for who claims
+
+    @property
+    def waiting(self) -> int:
+        """How many jobs wait for a handler."""
+        return len(self._waiting)
+
+    def add(self, jobs: Sequence[Job[P]], asked_at: float) -> None:
+        """Jobs that were claimed; ``asked_at`` is when the claim was sent, by ``time.monotonic()``."""
+        until = asked_at + (self.lease or 0.0)
+        for job in jobs:
+            self._held[job.id, job.token] = _Held(job, until)
+        with self._ready:
+            self._waiting.extend(jobs)
+            self._ready.notify_all()
+
+    # for who handles
+
+    def take(self, *, wait: bool = True) -> Job[P] | None:
+        """The next job; None once no more is begun, or where there is none and it does not wait."""
+        while True:
+            if self._ending.stopped:
+                return None
+            try:
+                job = self._waiting.popleft()
+            except IndexError:
+                if not wait:
+                    return None
+                with self._ready:
+                    while not self._waiting and not self._ending.stopped:
+                        self._ready.wait()
+                continue
+            if len(self._waiting) == self.room // 2 or not self._waiting:
+                self.wanted()
+            if not job.lost:
+                return job
+
+    def end(self, job: Job[P], outcome: Outcome) -> None:
+        """What became of a job is known; the server is told of it."""
+        held = self._held.get((job.id, job.token))
+        if held is not None:
+            held.ended = True
+        self._ended.append((job, outcome))
+        self.to_answer.set()
+
+    # for who answers
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    @property
+    def answered(self) -> bool:
+        """Whether the server knows of all that have ended."""
+        return not self._ended
+
+    def ended(self) -> list[tuple[Job[P], Outcome]]:
+        """Those that have ended since, each once."""
+        return [self._ended.popleft() for _ in range(len(self._ended))]
+
+    def not_begun(self) -> list[Job[P]]:
+        """Those that wait for a handler, none of which takes them any more."""
+        return [self._waiting.popleft() for _ in range(len(self._waiting))]
+
+    def leased(self) -> list[Job[P]]:
+        """Those whose leases are to be renewed."""
+        return [held.job for held in list(self._held.values())]
+
+    def renewed(self, jobs: Sequence[Job[P]], asked_at: float) -> None:
+        """Leases last longer; ``asked_at`` as for ``add``."""
+        for job in jobs:
+            held = self._held.get((job.id, job.token))
+            if held is not None:
+                held.until = asked_at + (self.lease or 0.0)
+
+    def valid(self, job: Job[P]) -> bool:
+        """Whether nobody else can have been given the job by now."""
+        held = self._held.get((job.id, job.token))
+        return held is not None and time.monotonic() < held.until
+
+    def forget(self, job: Job[P]) -> None:
+        """A job is answered."""
+        self._held.pop((job.id, job.token), None)
+
+    def lose(self, job: Job[P], why: str) -> None:
+        """Another may have the job by now."""
+        if self._held.pop((job.id, job.token), None) is not None and not job.lost:
+            job.lost = True
+            self.consumed.lost += 1
+            _log.warning("queue %s: job %d is lost: %s", self._queue, job.id, why)
+
+    def expire(self) -> None:
+        """Lose what was not renewed in time, whatever the reason; what has ended is answered all the same."""
+        now = time.monotonic()
+        for held in list(self._held.values()):
+            if not held.ended and now >= held.until:
+                self.lose(held.job, "its lease could not be renewed in time")
+
+    def _wake(self) -> None:
+        with self._ready:
+            self._ready.notify_all()
+        self.to_answer.set()
+
+
+def failure_of(error: BaseException) -> Failure:
+    """An attempt that has failed of an error of a handler, with the SQLSTATE of the server's error below it, if any."""
+    try:
+        text = str(error) if isinstance(error, GiveUp) else f"{type(error).__name__}: {error}"
+    except Exception:
+        text = f"{type(error).__name__}, which can't be told"
+    context = "".join(traceback.format_exception(error))[-_LONGEST_TEXT:]
+    return Failure(text[:_LONGEST_TEXT], _sqlstate(error), context, not isinstance(error, GiveUp))
+
+
+def _sqlstate(error: BaseException | None) -> str | None:
+    """That of an error of psycopg, also where a library has put another error around it."""
+    for _ in range(_DEEPEST_CAUSE):
+        if error is None:
+            return None
+        state = getattr(error, "sqlstate", None)
+        if isinstance(state, str) and len(state) == 5 and state.isascii() and state.isalnum():
+            return state.upper()
+        error = error.__cause__
+    return None
