@@ -5,7 +5,7 @@ from pgbgw.client.catalog import verify
 from pgbgw.client.connect import Database, NamedQueue, connect
 from pgbgw.client.consume import Consumed, Consumer
 from pgbgw.client.copy import copy_rows
-from pgbgw.client.errors import ClientError, GiveUp, Mismatch, QueueMissing
+from pgbgw.client.errors import ClientError, GiveUp, Mismatch, NotAConnection, QueueMissing
 from pgbgw.client.handle import Handle, handle_of
 from pgbgw.client.jobs import Job
 from pgbgw.client.running import AnyAsync, AnySync, copy_in, run
@@ -24,6 +24,7 @@ __all__ = [
     "Job",
     "Mismatch",
     "NamedQueue",
+    "NotAConnection",
     "QueueMissing",
     "Status",
     "connect",

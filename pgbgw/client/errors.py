@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import psycopg
 
-__all__ = ["ClientError", "GiveUp", "Mismatch", "QueueMissing", "explained"]
+__all__ = ["ClientError", "GiveUp", "Mismatch", "NotAConnection", "QueueMissing", "explained"]
 
 
 class ClientError(Exception):
@@ -38,6 +38,10 @@ class QueueMissing(ClientError):
 
 class Mismatch(ClientError):
     """The declaration in the program and the extension in the database differ."""
+
+
+class NotAConnection(ClientError, TypeError):
+    """What was given has no connection of psycopg 3; the hint says what to give instead."""
 
 
 class GiveUp(Exception):

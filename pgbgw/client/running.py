@@ -1,4 +1,4 @@
-"""Operations on connections and pools of psycopg, synchronous and asynchronous, which remain the caller's."""
+"""Operations on connections and pools, synchronous and asynchronous, which remain the caller's."""
 
 from __future__ import annotations
 
@@ -11,23 +11,13 @@ from pgbgw import _core
 from pgbgw.client.errors import explained
 from pgbgw.client.handle import Handle
 from pgbgw.client.operations import Operation
+from pgbgw.client.unwrap import AnyAsync, AnySync, is_asynchronous, taken, taken_async
 from pgbgw.sqltext import quote_ident
 
-try:
-    from psycopg_pool import AsyncConnectionPool, ConnectionPool
-except ImportError:  # an option of psycopg's
-    AsyncConnectionPool = ConnectionPool = None  # type: ignore[assignment,misc]
-
-__all__ = ["AnyAsync", "AnySync", "copy_in", "run"]
+__all__ = ["AnyAsync", "AnySync", "async_cursor_of", "copy_in", "cursor_of", "run"]
 
 T = TypeVar("T")
 P = TypeVar("P")
-
-AnySync: TypeAlias = "psycopg.Connection[Any] | ConnectionPool[Any]"
-"""A connection, or a pool of which one is taken for each call and in a transaction of its own."""
-
-AnyAsync: TypeAlias = "psycopg.AsyncConnection[Any] | AsyncConnectionPool[Any]"
-"""The same for asyncio."""
 
 Jobs: TypeAlias = Iterable[P | Mapping[str, Any]]
 """Objects of a payload class, or mappings with its fields."""
@@ -49,23 +39,17 @@ def run(connection: AnySync | AnyAsync, operation: Operation[T]) -> T | Awaitabl
     Raises:
         ClientError: what is asked for is not in this database, or not for this role.
         psycopg.Error: the server refused for another reason, or is away.
-        TypeError: ``connection`` is neither a connection nor a pool.
+        NotAConnection: ``connection`` has none of psycopg 3.
     """
-    if isinstance(connection, psycopg.Connection):
-        return _run(connection, operation)
-    if isinstance(connection, psycopg.AsyncConnection):
+    if is_asynchronous(connection):
         return _run_async(connection, operation)
-    if ConnectionPool is not None and isinstance(connection, ConnectionPool):
-        with connection.connection() as taken:
-            return _run(taken, operation)
-    if AsyncConnectionPool is not None and isinstance(connection, AsyncConnectionPool):
-        return _run_pooled(connection, operation)
-    raise _not_a_connection(connection)
+    with taken(connection) as found:
+        return _run(found, operation)
 
 
 def _run(connection: psycopg.Connection[Any], operation: Operation[T]) -> T:
     try:
-        with connection.cursor(binary=True, row_factory=psycopg.rows.tuple_row) as cursor:
+        with cursor_of(connection) as cursor:
             cursor.execute(operation.statement.encode(), operation.parameters)
             if operation.read_result is not None:
                 return operation.read_result(cursor.pgresult)
@@ -75,9 +59,9 @@ def _run(connection: psycopg.Connection[Any], operation: Operation[T]) -> T:
         raise _told(error, operation) from error
 
 
-async def _run_async(connection: psycopg.AsyncConnection[Any], operation: Operation[T]) -> T:
+async def _run_async(connection: AnyAsync, operation: Operation[T]) -> T:
     try:
-        async with connection.cursor(binary=True, row_factory=psycopg.rows.tuple_row) as cursor:
+        async with taken_async(connection) as found, async_cursor_of(found) as cursor:
             await cursor.execute(operation.statement.encode(), operation.parameters)
             if operation.read_result is not None:
                 return operation.read_result(cursor.pgresult)
@@ -87,20 +71,22 @@ async def _run_async(connection: psycopg.AsyncConnection[Any], operation: Operat
         raise _told(error, operation) from error
 
 
-async def _run_pooled(pool: Any, operation: Operation[T]) -> T:
-    async with pool.connection() as taken:
-        return await _run_async(taken, operation)
-
-
 def _told(error: psycopg.Error, operation: Operation[Any]) -> Exception:
     return explained(error, operation.handle.extension, operation.what)
 
 
-def _not_a_connection(connection: object) -> TypeError:
-    return TypeError(
-        f"not a connection of psycopg 3, nor a pool: {type(connection).__name__}"
-        " (SQLAlchemy: connection.connection.driver_connection; Django: connection.connection)"
-    )
+def cursor_of(connection: psycopg.Connection[Any]) -> psycopg.Cursor[tuple[Any, ...]]:
+    """A cursor of psycopg's own kind, whatever the connection makes: Django's puts parameters into the statement."""
+    cursor = psycopg.Cursor(connection, row_factory=psycopg.rows.tuple_row)
+    cursor.format = psycopg.pq.Format.BINARY
+    return cursor
+
+
+def async_cursor_of(connection: psycopg.AsyncConnection[Any]) -> psycopg.AsyncCursor[tuple[Any, ...]]:
+    """The same for asyncio."""
+    cursor = psycopg.AsyncCursor(connection, row_factory=psycopg.rows.tuple_row)
+    cursor.format = psycopg.pq.Format.BINARY
+    return cursor
 
 
 @overload
@@ -133,16 +119,10 @@ def copy_in(
     Raises:
         ClientError, psycopg.Error, TypeError: as ``run`` does, or a job is none of the queue.
     """
-    if isinstance(connection, psycopg.Connection):
-        return _copy(connection, handle, jobs, priority, progress)
-    if isinstance(connection, psycopg.AsyncConnection):
+    if is_asynchronous(connection):
         return _copy_async(connection, handle, jobs, priority, progress)
-    if ConnectionPool is not None and isinstance(connection, ConnectionPool):
-        with connection.connection() as taken:
-            return _copy(taken, handle, jobs, priority, progress)
-    if AsyncConnectionPool is not None and isinstance(connection, AsyncConnectionPool):
-        return _copy_pooled(connection, handle, jobs, priority, progress)
-    raise _not_a_connection(connection)
+    with taken(connection) as found:
+        return _copy(found, handle, jobs, priority, progress)
 
 
 def _copy_statement(handle: Handle[Any], *, binary: bool) -> bytes:
@@ -188,7 +168,8 @@ def _copy(
     layout = handle.layout()
     counted = _Counted(handle, jobs, priority, progress)
     try:
-        with connection.cursor() as cursor, cursor.copy(_copy_statement(handle, binary=layout is not None)) as stream:
+        statement = _copy_statement(handle, binary=layout is not None)
+        with cursor_of(connection) as cursor, cursor.copy(statement) as stream:
             if layout is not None:
                 for block in counted.encoded(layout):
                     stream.write(block)
@@ -201,13 +182,17 @@ def _copy(
 
 
 async def _copy_async(
-    connection: psycopg.AsyncConnection[Any], handle: Handle[P], jobs: Jobs[P], priority: int, progress: Progress | None
+    connection: AnyAsync, handle: Handle[P], jobs: Jobs[P], priority: int, progress: Progress | None
 ) -> int:
     layout = handle.layout()
     counted = _Counted(handle, jobs, priority, progress)
     statement = _copy_statement(handle, binary=layout is not None)
     try:
-        async with connection.cursor() as cursor, cursor.copy(statement) as stream:
+        async with (
+            taken_async(connection) as found,
+            async_cursor_of(found) as cursor,
+            cursor.copy(statement) as stream,
+        ):
             if layout is not None:
                 for block in counted.encoded(layout):
                     await stream.write(block)
@@ -217,8 +202,3 @@ async def _copy_async(
     except psycopg.Error as error:
         raise explained(error, handle.extension, f"{handle}") from error
     return counted.count
-
-
-async def _copy_pooled(pool: Any, handle: Handle[P], jobs: Jobs[P], priority: int, progress: Progress | None) -> int:
-    async with pool.connection() as taken:
-        return await _copy_async(taken, handle, jobs, priority, progress)

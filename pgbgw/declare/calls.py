@@ -63,7 +63,8 @@ class QueueCalls(Generic[P]):
         """Put a job in, in the transaction that is open; its id, or None where its key is taken.
 
         Args:
-            connection: of psycopg, or a pool of it; awaitable where that is asynchronous.
+            connection: of psycopg 3, a pool of it, a session or a connection of SQLAlchemy over it, or
+                ``django.db.connection``; awaitable where that is asynchronous.
             job: of the payload class, or a mapping with its fields.
             priority: from 0, which comes first, to 9.
             run_at: when it may run, with a time zone; at once unless given.

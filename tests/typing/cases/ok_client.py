@@ -4,7 +4,10 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import psycopg
+import sqlalchemy
 from psycopg_pool import AsyncConnectionPool, ConnectionPool
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+from sqlalchemy.orm import Session, scoped_session
 
 import pgbgw
 from pgbgw import Extension, Payload, seconds
@@ -33,6 +36,20 @@ async def consume(connection: psycopg.AsyncConnection[tuple[object, ...]], pool:
     number: int | None = await mail.enqueue(pool, {"address": address})
     await mail.verify(connection)
     return await mail.acknowledge(connection, jobs) if number else await mail.extend(pool, jobs)
+
+
+def with_a_session(
+    session: Session, scoped: scoped_session[Session], connection: sqlalchemy.Connection
+) -> list[Job[Mail]]:
+    number: int | None = mail.enqueue(session, Mail(address="a", size=None))
+    mail.enqueue(scoped, {"address": str(number)})
+    return mail.claim(connection)
+
+
+async def with_an_asynchronous_session(session: AsyncSession, connection: AsyncConnection) -> list[Job[Mail]]:
+    number: int | None = await mail.enqueue(session, Mail(address="a", size=None))
+    many: int = await mail.enqueue_many(connection, [{"address": str(number)}])
+    return await mail.claim(connection, many)
 
 
 def deliver(letter: Mail, job: Job[Mail]) -> None:
