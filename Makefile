@@ -57,7 +57,7 @@ bench: $(VENV)/installed-bench  ## compare speeds: BENCH=drain,wake chooses, QUI
 		$(if $(OUT),--out $(OUT)) $(BENCH)
 
 bench-client:  ## compare the client in Python, with the options of bench
-	$(MAKE) bench BENCH=leases,consume
+	$(MAKE) bench BENCH=decode,parse,encode,stream,load,claim,leases,consume
 
 clean:  ## remove what these targets made; a running cluster is left alone
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis pgbgw/_core*.so

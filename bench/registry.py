@@ -12,7 +12,10 @@ from bench.plan import Plan
 __all__ = ["MODULES", "Benchmark", "Unknown", "find", "select"]
 
 # To add one: a module below bench/ whose BENCHMARK is a Benchmark with the module's name, and its name here.
-MODULES = ("decode", "drain", "leases", "bloat", "enqueue", "wake", "rivals", "consume")
+MODULES = (
+    "decode", "parse", "encode", "stream", "load", "claim", "drain", "leases", "bloat", "enqueue", "wake", "rivals",
+    "consume",
+)  # fmt: skip
 
 
 class Unknown(ValueError):

@@ -83,6 +83,16 @@ class Job(Generic[P]):
         made: P = self._payload
         return made
 
+    def raw(self, name: str) -> bytes | memoryview | None:
+        """A column of the payload as it was sent, for a parser of one's own: of jsonb the text, and None for NULL.
+
+        From 8192 bytes on it is a view, below that a copy.
+
+        Raises:
+            KeyError: there is no such column.
+        """
+        return self._row.raw(name)
+
     def __repr__(self) -> str:
         return f"<job {self.id} of {self.handle}, attempt {self.attempt}>"
 
