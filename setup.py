@@ -14,7 +14,7 @@ core = Extension(
     ["pgbgw/_core.pyx"],
     include_dirs=["c_templates/static", "pgbgw/core"],
     # Cython sees by itself which .pxi files and headers it reads, but not what headers include.
-    depends=["c_templates/static/backoff.h", *sorted(glob("pgbgw/core/*.h"))],
+    depends=sorted([*glob("c_templates/static/*.h"), *glob("pgbgw/core/*.h")]),
 )
 
 setup(

@@ -1,11 +1,11 @@
 # cython: language_level=3, auto_pickle=False
-"""The compiled core: rows in PostgreSQL's binary format, read and written, and the back-off that emitted workers use.
+"""The compiled core: rows in PostgreSQL's binary format, and the back-off and the calendar that emitted workers use.
 
 The layout of a row is told in core/wire.h; the layout of each value is what its type's send function writes
 (``int8send``, ``timestamptz_send``, ``jsonb_send`` and so on). All numbers come in network byte order and are put
 together from bytes, so that the machine's own order does not matter.
 
-The parts are in core/: types and layouts, values, streams, jobs, results of libpq, columns, the encoder.
+The parts are in core/: types and layouts, values, streams, jobs, results of libpq, columns, the encoder, the calendar.
 """
 
 import sys
@@ -25,9 +25,9 @@ from libc.stdint cimport (
 from libc.string cimport memcmp, memcpy, memset
 
 __all__ = [
-    "Columns", "CopyDecoder", "CopyEncoder", "CopyError", "Job", "JobDecoder", "Layout", "backoff", "copy_columns",
-    "copy_jobs", "decode_copy", "encode_copy", "result_columns", "result_jobs", "result_layout", "result_tuples",
-    "transport",
+    "Columns", "CopyDecoder", "CopyEncoder", "CopyError", "Cron", "CronError", "Job", "JobDecoder", "Layout", "backoff",
+    "copy_columns", "copy_jobs", "decode_copy", "encode_copy", "interval_due", "result_columns", "result_jobs",
+    "result_layout", "result_tuples", "transport",
 ]
 
 include "core/headers.pxi"
@@ -40,3 +40,4 @@ include "core/result.pxi"
 include "core/encode.pxi"
 include "core/columns.pxi"
 include "core/backoff.pxi"
+include "core/calendar.pxi"

@@ -25,7 +25,7 @@ INTERRUPTED = 130
 
 # In the order in which people meet them; each is the command of the same name in the module of that name.
 _VERBS = ("new", "check", "show", "build", "test", "install", "load", "run", "connect", "status", "stop",
-          "enqueue", "jobs", "consume", "explain")  # fmt: skip
+          "enqueue", "jobs", "consume", "schedule", "explain")  # fmt: skip
 
 
 class _Verbs(click.Group):
@@ -89,6 +89,7 @@ Use:
   pgbgw enqueue mail '{"address": "a@example.org", "body": "hello"}'
   pgbgw jobs list mail --status failed
   pgbgw consume shop:mail handlers:deliver
+  pgbgw schedule "30 2 * * *" --time-zone Europe/Paris
 
 \b
 Exit codes:

@@ -24,6 +24,7 @@ ONLY: dict[str, set[str]] = {
     "ir": set(),
     "codegen": {"ir", "c_templates"},
     "declare": {"diagnostics", "sqltext", "_core"},
+    "calendar": {"_core"},
     "_core": set(),
 }
 
