@@ -278,6 +278,7 @@ renew_ids(PostJobBatch *batch)
 	Datum		value;
 	int64	   *taken;
 	int			ntaken;
+	Oid			sequence;
 
 	for (int i = 0; i < batch->njobs; i++)
 	{
@@ -306,13 +307,13 @@ renew_ids(PostJobBatch *batch)
 	if (ntaken == 0)
 		return;
 	qsort(taken, ntaken, sizeof(int64), compare_ids);
+	sequence = get_relname_relid(queue->sequence, get_namespace_oid("post", false));
 	for (int i = 0; i < batch->njobs; i++)
 	{
 		int64		id = DatumGetInt64(batch->jobs[i].values[0]);
 
 		if (bsearch(&id, taken, ntaken, sizeof(int64), compare_ids) != NULL)
-			batch->jobs[i].values[0] = Int64GetDatum(nextval_internal(
-																	  get_relname_relid(queue->sequence, get_namespace_oid("post", false)), false));
+			batch->jobs[i].values[0] = Int64GetDatum(nextval_internal(sequence, false));
 	}
 }
 
