@@ -16,8 +16,8 @@ __all__ = ["Fields", "changes", "due"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-# Clocks go back by less than that.
-_BEFORE = 2 * 86_400
+# Clocks have gone back by less than that since 1970.
+_BEFORE = 86_400
 
 _STEP = 3 * 3600
 

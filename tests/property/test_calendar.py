@@ -9,7 +9,7 @@ from math import gcd
 from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
-from hypothesis import assume, event, example, given, reject, settings
+from hypothesis import assume, example, given, reject, settings
 from hypothesis import strategies as st
 
 from pgbgw._core import Cron, CronError, interval_due
@@ -132,21 +132,23 @@ def _schedule(fields: Fields, zone: str, skip_gap: bool, both: bool) -> Schedule
     return schedule
 
 
-def _compare(fields: Fields, zone: str, begin: int, days: float, step: int, skip_gap: bool, both: bool) -> None:
+def _compare(fields: Fields, zone: str, begin: int, days: float, step: int, skip_gap: bool, both: bool) -> bool:
+    """Whether offsets are such that the oracle can walk through time; where it can, the schedule must agree."""
     end = begin + int(days * _DAY)
     offsets = {int(offset.total_seconds()) for at in range(begin - 2 * _DAY, end, 3600)
                if (offset := datetime.fromtimestamp(at, ZoneInfo(zone)).utcoffset()) is not None}  # fmt: skip
     step = gcd(step, *offsets)
-    assume(step >= 10)
+    if step < 10:
+        return False
     expected = due(fields, ZoneInfo(zone), begin, end, step=step, skip_gap=skip_gap, both=both)
-    event("due" if expected else "not due")
     begin -= begin % step
     assert _all_due(_schedule(fields, zone, skip_gap, both), begin, end) == expected
+    return True
 
 
 @given(schedules(), zones, st.integers(_BEGIN, _END), st.booleans(), st.booleans())
 def test_any_time(fields: Fields, zone: str, begin: int, skip_gap: bool, both: bool) -> None:
-    _compare(fields, zone, begin, 2, 60, skip_gap, both)
+    assume(_compare(fields, zone, begin, 2, 60, skip_gap, both))
 
 
 @given(schedules(), zones, st.integers(1970, 2099), st.integers(0, 9), st.booleans(), st.booleans())
@@ -159,7 +161,7 @@ def test_around_changes_of_clocks(fields: Fields, zone: str, year: int, which: i
         zone = _CHANGING
     at = _changes(zone, year)
     change = at[which % len(at)]
-    _compare(fields, zone, change - _DAY - 600, 2.5, 60, skip_gap, both)
+    assume(_compare(fields, zone, change - _DAY - 600, 2.5, 60, skip_gap, both))
 
 
 @settings(max_examples=max(10, settings().max_examples // 4))
@@ -171,7 +173,7 @@ def test_seconds(fields: Fields, zone: str, year: int, which: int, hours: int) -
         fields.months, fields.weekdays, fields.nth, frozenset(range(0, 60, 10)), fields.stars,
     )  # fmt: skip
     at = _changes(zone, year) or [_seconds(year)]
-    _compare(fields, zone, at[which % len(at)] + hours * 1800, 0.2, 10, False, False)
+    assume(_compare(fields, zone, at[which % len(at)] + hours * 1800, 0.2, 10, False, False))
 
 
 @given(schedules(with_seconds=True), st.integers(_BEGIN, _END))
@@ -242,8 +244,8 @@ def test_intervals(anchor: int, period: int, after: int) -> None:
 @pytest.mark.timeout(7200)
 @pytest.mark.parametrize("name", sorted(available_timezones()))
 def test_every_change_of_every_zone(name: str) -> None:
-    """Both directions of every change from 1970 to 2100, with a schedule of each kind."""
-    at = [change for year in range(1970, 2100) for change in _changes(name, year)]
+    """Both directions of every change, with a schedule of each kind; from 2040 on one year will do."""
+    at = [change for year in (*range(1970, 2040), 2099) for change in _changes(name, year)]
     every = frozenset({"day", "weekday"})
     kinds = [
         Fields("*/30 * * * *", frozenset({0, 30}), stars=every | {"hour"}),
@@ -253,7 +255,7 @@ def test_every_change_of_every_zone(name: str) -> None:
     for change in at:
         for fields in kinds:
             for skip_gap, both in ((False, False), (True, True)):
-                _compare(fields, name, change - 3 * 3600, 0.3, 60, skip_gap, both)
+                assert _compare(fields, name, change - 3 * 3600, 0.3, 60, skip_gap, both)
 
 
 @settings(max_examples=5)
