@@ -10,6 +10,8 @@ from pgbgw.client.handle import Handle, handle_of
 from pgbgw.client.jobs import Job
 from pgbgw.client.running import AnyAsync, AnySync, copy_in, run
 from pgbgw.client.stream import Form, Status, stream
+from pgbgw.client.stream_async import stream_async
+from pgbgw.client.unwrap import is_asynchronous
 
 __all__ = [
     "AnyAsync",
@@ -31,8 +33,10 @@ __all__ = [
     "copy_in",
     "copy_rows",
     "handle_of",
+    "is_asynchronous",
     "operations",
     "run",
     "stream",
+    "stream_async",
     "verify",
 ]

@@ -23,7 +23,7 @@ try:
 except ImportError:  # an option of psycopg's
     AsyncConnectionPool = ConnectionPool = None  # type: ignore[assignment,misc]
 
-__all__ = ["AnyAsync", "AnySync", "is_asynchronous", "taken", "taken_async"]
+__all__ = ["AnyAsync", "AnySync", "is_asynchronous", "is_pool", "taken", "taken_async"]
 
 
 class Raw(Protocol):
@@ -108,6 +108,11 @@ def is_asynchronous(given: object) -> TypeGuard[AnyAsync]:
     if _is(given, "django", "BaseDatabaseWrapper", "ConnectionProxy"):
         return False
     raise _not_a_connection(given)
+
+
+def is_pool(given: object) -> bool:
+    """Whether a connection is taken for each call."""
+    return ConnectionPool is not None and isinstance(given, ConnectionPool | AsyncConnectionPool)
 
 
 @contextmanager

@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import datetime
 import importlib
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
-
-    import psycopg
 
     from pgbgw._core import Columns
     from pgbgw.client import AnyAsync, AnySync, Consumed, Form, Job, Status
@@ -246,7 +244,7 @@ class QueueCalls(Generic[P]):
     @overload
     def stream(
         self,
-        connection: psycopg.Connection[Any],
+        connection: AnySync,
         status: Status = "ready",
         *,
         form: Literal["jobs"] = "jobs",
@@ -255,7 +253,7 @@ class QueueCalls(Generic[P]):
     @overload
     def stream(
         self,
-        connection: psycopg.Connection[Any],
+        connection: AnySync,
         status: Status = "ready",
         *,
         form: Literal["tuples"],
@@ -264,33 +262,64 @@ class QueueCalls(Generic[P]):
     @overload
     def stream(
         self,
-        connection: psycopg.Connection[Any],
+        connection: AnySync,
         status: Status = "ready",
         *,
         form: Literal["columns"],
         size: int = 1000,
     ) -> Iterator[Columns]: ...
+    @overload
     def stream(
         self,
-        connection: psycopg.Connection[Any],
+        connection: AnyAsync,
+        status: Status = "ready",
+        *,
+        form: Literal["jobs"] = "jobs",
+        size: int = 1000,
+    ) -> AsyncIterator[list[Job[P]]]: ...
+    @overload
+    def stream(
+        self,
+        connection: AnyAsync,
+        status: Status = "ready",
+        *,
+        form: Literal["tuples"],
+        size: int = 1000,
+    ) -> AsyncIterator[list[tuple[Any, ...]]]: ...
+    @overload
+    def stream(
+        self,
+        connection: AnyAsync,
+        status: Status = "ready",
+        *,
+        form: Literal["columns"],
+        size: int = 1000,
+    ) -> AsyncIterator[Columns]: ...
+    def stream(
+        self,
+        connection: AnySync | AnyAsync,
         status: Status = "ready",
         *,
         form: Form = "jobs",
         size: int = 1000,
-    ) -> Iterator[Any]:
+    ) -> Iterator[Any] | AsyncIterator[Any]:
         """Read what lies in the queue, and leave it there: jobs of a status, in pieces of up to ``size``.
 
         Args:
-            connection: a synchronous one; the transaction that is open sees all jobs as of the first piece.
+            connection: as for ``enqueue``; where it is asynchronous, ``async for`` takes the pieces.
             status: "ready", "later", "running", "failed" or "done".
             form: "jobs", "tuples" of all columns, or "columns", which pyarrow, pandas and polars take as they are.
             size: how many jobs a piece has at most.
+
+        All are seen as of the first piece, but for an asynchronous connection in autocommit, where each piece is a
+        statement of its own. The loop may be left early; what else is done on the connection meanwhile is kept.
 
         Raises:
             ClientError: the queue keeps no jobs of that status, or they are not for this role.
         """
         client = _client()
-        return client.stream(connection, client.handle_of(self), status, form, size)  # type: ignore[no-any-return]
+        read = client.stream_async if client.is_asynchronous(connection) else client.stream
+        return read(connection, client.handle_of(self), status, form, size)  # type: ignore[no-any-return]
 
     def consume(
         self,

@@ -36,7 +36,7 @@ NEVER: dict[str, set[str]] = {"check": {"codegen"}, "lower": {"codegen"}}
 
 # A library, with its companions such as psycopg_pool, and the only modules or parts of the package that may import it.
 RESERVED: dict[str, set[str]] = {
-    "psycopg": {"client", "server", "observe", "faults", "cli", "testing", "declare.calls"},
+    "psycopg": {"client", "server", "observe", "faults", "cli", "testing"},
     "jinja2": {"codegen.environment"},
     "pglast": {"sqltext"},
 }
