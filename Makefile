@@ -13,7 +13,7 @@ PACKAGING := pyproject.toml setup.py pgbgw/_core.pyx $(wildcard pgbgw/core/*) $(
 WITH_VENV := PATH="$(CURDIR)/$(BIN):$$PATH"
 PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadscope
 
-.PHONY: help venv dev machine majors run lint format test mutants test-all bench bench-client clean
+.PHONY: help venv dev machine majors run lint format test fuzz mutants test-all bench bench-client clean
 
 help:  ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -45,6 +45,9 @@ format: $(VENV)/installed-dev  ## put the Python into ruff's layout
 
 test: machine lint  ## lint, and run the tests
 	$(PYTEST) -m "not slow"
+
+fuzz: machine $(VENV)/installed-dev  ## fuzz the compiled core: TARGET=decoder chooses, SECONDS=60 for each
+	$(BIN)/python -m tests.fuzz $(TARGET) $(if $(SECONDS),--seconds $(SECONDS))
 
 mutants: machine $(VENV)/installed-dev  ## break the templates on purpose; each fault must be noticed
 	$(BIN)/python -m tests.mutants $(if $(WRITE),--write) $(ONLY)

@@ -200,10 +200,13 @@ pgbgw_put_value(const pgbgw_column *column, uint8_t *place, pgbgw_field field, c
 			return 1;
 		case PGBGW_INT8:
 		case PGBGW_FLOAT8:
-		case PGBGW_TIME:
 			eight = (int64_t) pgbgw_get64(data);
 			memcpy(place, &eight, sizeof(eight));
 			return 1;
+		case PGBGW_TIME:
+			eight = (int64_t) pgbgw_get64(data);
+			memcpy(place, &eight, sizeof(eight));
+			return eight >= 0 && eight <= PGBGW_DAY;
 		case PGBGW_TIMESTAMP:
 		case PGBGW_TIMESTAMPTZ:
 			eight = pgbgw_unix((int64_t) pgbgw_get64(data));
@@ -272,6 +275,27 @@ pgbgw_fill_columns(pgbgw_column *columns, int32_t width, const uint8_t *base, co
 		}
 	}
 	return count;
+}
+
+/*
+ * pgbgw_find_midnight
+ *		The number of the first row of a column of times that has 24:00:00, or
+ *		"count".
+ */
+static inline int64_t
+pgbgw_find_midnight(const pgbgw_column *column, int64_t count)
+{
+	int64_t		row;
+
+	for (row = 0; row < count; row++)
+	{
+		int64_t		microseconds;
+
+		memcpy(&microseconds, column->values + (size_t) row * sizeof(microseconds), sizeof(microseconds));
+		if (microseconds == PGBGW_DAY)
+			break;
+	}
+	return row;
 }
 
 #endif							/* PGBGW_COLUMNS_H */

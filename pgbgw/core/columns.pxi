@@ -1,5 +1,7 @@
 # Columns for numpy and Arrow.
 
+import bisect
+
 cdef enum:
     LARGEST_BUFFER = 0x7fffffff
 
@@ -22,6 +24,7 @@ cdef dict _ARROW = {
     PGBGW_JSONB_TEXT: "vu",
     PGBGW_BYTES: "vz",
     PGBGW_JSONB_BYTES: "vz",
+    PGBGW_ARRAY: "+l",
 }
 cdef dict _NUMPY = {
     PGBGW_BOOL: "?",
@@ -176,9 +179,10 @@ cdef class Columns:
             if not found.valid[row >> 3] >> (row & 7) & 1:
                 values.append(None)
                 continue
-            field = pgbgw_view_field(found.values + row * PGBGW_VIEW_SIZE, base)
             if found.kind == PGBGW_UUID:
                 field = pgbgw_field(PGBGW_VIEW_SIZE, found.values + row * PGBGW_VIEW_SIZE)
+            else:
+                field = pgbgw_view_field(found.values + row * PGBGW_VIEW_SIZE, base)
             try:
                 values.append(_value(type, field.data, field.length, NULL))
             except _Fault as fault:
@@ -197,7 +201,8 @@ cdef class Columns:
     def __arrow_c_array__(self, requested_schema=None):
         """Schema and array of structs as PyCapsules; the schema is never another one than that of the columns.
 
-        numeric, timetz, inet and cidr go as text. Raises TypeError for a column of arrays.
+        numeric, timetz, inet and cidr go as text, arrays as lists. Raises CopyError for a value that does not go: an
+        array of more than one dimension, the time 24:00:00, and of what goes as text what CopyDecoder refuses.
         """
         schema = self.__arrow_c_schema__()
         cdef ArrowArray *array = <ArrowArray *> PyMem_RawCalloc(1, sizeof(ArrowArray))
@@ -208,7 +213,9 @@ cdef class Columns:
         return schema, capsule
 
     def __arrow_c_stream__(self, requested_schema=None):
-        """A stream of one batch as a PyCapsule; as __arrow_c_array__."""
+        """A stream of one batch as a PyCapsule; as __arrow_c_array__, but a value that does not go is told by the
+        stream, whose reader raises an error of its own.
+        """
         self.__arrow_c_schema__()
         cdef ArrowArrayStream *stream = <ArrowArrayStream *> PyMem_RawCalloc(1, sizeof(ArrowArrayStream))
         if stream == NULL:
@@ -230,11 +237,15 @@ cdef class Columns:
         if not pgbgw_make_schema(schema, "+s", "", len(names)):
             raise MemoryError()
         for column in range(len(names)):
-            if self._columns[column].kind == PGBGW_ARRAY:
-                raise TypeError(f"{self._layout._label(column)}: arrays do not go into Arrow; select them as jsonb")
-            format = _ARROW.get(self._columns[column].kind, "u").encode()
-            if not pgbgw_make_schema(schema.children[column], format, names[column].encode(), 0):
-                raise MemoryError()
+            self._put_field(schema.children[column], self._layout._types[column], names[column].encode())
+        return 0
+
+    cdef int _put_field(self, ArrowSchema *schema, _Type type, bytes name) except -1:
+        format = _ARROW.get(type.kind, "u").encode()
+        if not pgbgw_make_schema(schema, format, name, 1 if type.kind == PGBGW_ARRAY else 0):
+            raise MemoryError()
+        if type.kind == PGBGW_ARRAY:
+            self._put_field(schema.children[0], type.element, b"item")
         return 0
 
     cdef int _put_array(self, ArrowArray *array) except -1:
@@ -253,6 +264,10 @@ cdef class Columns:
             return self._put_text(array, column)
         if format[0] == "v":
             return self._put_views(array, column)
+        if format == "+l":
+            return self._put_lists(array, column)
+        if found.kind == PGBGW_TIME:
+            self._check_times(column)
         owner = self._buffers[column][0]
         if found.kind == PGBGW_BOOL:
             owner = _bits(owner)
@@ -260,9 +275,19 @@ cdef class Columns:
         array.buffers[1] = PyBytes_AS_STRING(owner)
         return 0
 
-    cdef int _make(self, ArrowArray *array, int32_t column, owner, int64_t buffers) except -1:
+    cdef int _check_times(self, int32_t column) except -1:
+        """Arrow's times of a day end before 24:00:00, which numpy's durations do not mind."""
         cdef pgbgw_column *found = &self._columns[column]
-        if not pgbgw_make_array(array, <PyObject *> owner, self._count, found.nulls, buffers, 0):
+        row = pgbgw_find_midnight(found, self._count)
+        if row < self._count:
+            raise self._layout._error(row + 1, column, "the time 24:00:00", "Select the column as text.")
+        return 0
+
+    cdef int _make(
+        self, ArrowArray *array, int32_t column, owner, int64_t buffers, int64_t children=0
+    ) except -1:
+        cdef pgbgw_column *found = &self._columns[column]
+        if not pgbgw_make_array(array, <PyObject *> owner, self._count, found.nulls, buffers, children):
             raise MemoryError()
         array.buffers[0] = found.valid if found.nulls else NULL
         return 0
@@ -280,6 +305,49 @@ cdef class Columns:
             array.buffers[2 + window] = PyBytes_AS_STRING(self._data) + window * step
         array.buffers[2 + windows] = PyBytes_AS_STRING(sizes)
         return 0
+
+    cdef int _put_lists(self, ArrowArray *array, int32_t column) except -1:
+        cdef bytearray rows = bytearray()
+        cdef _Type type = self._layout._types[column]
+        cdef Columns elements = Columns.__new__(Columns)
+        places = self._places(column, rows)
+        cdef bytes offsets = struct.pack(f"={len(places)}i", *places)
+        self._make(array, column, (self, offsets), 2, 1)
+        array.buffers[1] = PyBytes_AS_STRING(offsets)
+        try:
+            elements._fill(Layout(None, [type.element.oid], json=self._layout.json), bytes(rows), 0, places[-1])
+            elements._put_column(array.children[0], 0)
+        except CopyError as error:
+            raise self._element_error(column, places, error) from error
+        return 0
+
+    cdef object _element_error(self, int32_t column, list places, error):
+        """A CopyError about an element, in whose place it has a row, as one about the row of its array."""
+        message = str(error).partition(": ")[2]
+        if error.row is None:
+            return self._layout._error(None, column, message, error.hint)
+        row = bisect.bisect_left(places, error.row)
+        return self._layout._error(row, column, f"element {error.row - places[row - 1]}, {message}", error.hint)
+
+    cdef list _places(self, int32_t column, bytearray rows):
+        """Append the elements of all arrays of a column as rows; where those of each begin, and where all end."""
+        cdef pgbgw_column *found = &self._columns[column]
+        cdef const uint8_t *base = <const uint8_t *> PyBytes_AS_STRING(self._data)
+        cdef pgbgw_field field
+        cdef Py_ssize_t row
+        cdef Py_ssize_t count = 0
+        places = [0]
+        for row in range(self._count):
+            if found.valid[row >> 3] >> (row & 7) & 1:
+                field = pgbgw_view_field(found.values + row * PGBGW_VIEW_SIZE, base)
+                try:
+                    count += _append_elements(self._layout._types[column], field.data, field.length, rows)
+                except _Fault as fault:
+                    raise self._layout._error(row + 1, column, fault.message, fault.hint) from fault.__cause__
+                if count > LARGEST_BUFFER:
+                    raise self._layout._error(row + 1, column, "more than 2**31 - 1 elements up to here")
+            places.append(count)
+        return places
 
     cdef int _put_text(self, ArrowArray *array, int32_t column) except -1:
         shown = [b"" if value is None else _shown(value).encode() for value in self._values(column)]

@@ -185,6 +185,7 @@ cdef extern from "columns.h" nogil:
         pgbgw_column *columns, int32_t width, const uint8_t *base, const uint8_t *rows, int64_t count, int32_t *wrong,
         pgbgw_field *field
     )
+    int64_t pgbgw_find_midnight(const pgbgw_column *column, int64_t count)
 
 cdef extern from "arrow.h":
     struct ArrowSchema:

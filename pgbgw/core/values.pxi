@@ -139,11 +139,11 @@ cdef object _read_numeric(const uint8_t *data, int32_t length):
     cdef int32_t count, weight, sign, scale, digit, index
     if length < 8:
         raise _Fault(f"length {length} instead of 8 or more")
-    count = <int16_t> pgbgw_get16(data)
+    count = pgbgw_get16(data)
     weight = <int16_t> pgbgw_get16(data + 2)
     sign = pgbgw_get16(data + 4)
     scale = pgbgw_get16(data + 6)
-    if count < 0 or length != 8 + 2 * count:
+    if length != 8 + 2 * count:
         raise _Fault(f"{count} digits in {length} bytes")
     if sign in _NUMERIC_NAMES:
         return decimal.Decimal(_NUMERIC_NAMES[sign])
@@ -196,10 +196,18 @@ cdef object _read_address(int kind, const uint8_t *data, int32_t length):
 
 cdef list _read_array(_Type type, const uint8_t *data, int32_t length):
     """Lists within lists; lower bounds are left out, as psycopg does (array_send, utils/adt/arrayfuncs.c)."""
-    cdef int32_t dimensions, index
-    cdef int64_t count = 1
     cdef const uint8_t *place
     cdef const uint8_t *end = data + length
+    sizes = _read_sizes(type, data, length, &place)
+    made = _read_elements(type.element, sizes, 0, &place, end) if sizes else []
+    _check_end(place, end)
+    return made
+
+
+cdef list _read_sizes(_Type type, const uint8_t *data, int32_t length, const uint8_t **first):
+    """How many elements an array has in each dimension; ``first`` is where they begin. Raises _Fault."""
+    cdef int32_t dimensions, index
+    cdef int64_t count = 1
     if length < 12:
         raise _Fault(f"length {length} instead of 12 or more")
     dimensions = <int32_t> pgbgw_get32(data)
@@ -211,27 +219,22 @@ cdef list _read_array(_Type type, const uint8_t *data, int32_t length):
     found = _BY_OID.get(pgbgw_get32(data + 8))
     if found is not None and (<_Type> found).oid != type.element.oid:
         raise _Fault(f"elements of type {found.name}", "Cast the column to the type that is decoded here.")
-    place = data + 12 + 8 * dimensions
     if length < 12 + 8 * dimensions:
         raise _Fault(f"{dimensions} dimensions in {length} bytes")
-    if dimensions == 0:
-        count = 0
+    first[0] = data + 12 + 8 * dimensions
     sizes = []
     for index in range(dimensions):
         size = <int32_t> pgbgw_get32(data + 12 + 8 * index)
         # Each element takes four bytes at least, so a count that lies takes no memory.
-        if size < 1 or count * size > (end - place) // 4:
+        if size < 1 or count * size > (length - 12 - 8 * dimensions) // 4:
             raise _Fault(f"a dimension of {size} elements in {length} bytes")
         count *= size
         sizes.append(size)
-    made = _read_elements(type.element, sizes, 0, &place, end) if sizes else []
-    if place != end:
-        raise _Fault(f"{end - place} bytes follow the last element")
-    return made
+    return sizes
 
 
 cdef list _read_elements(_Type element, list sizes, Py_ssize_t dimension, const uint8_t **place, const uint8_t *end):
-    cdef int32_t length
+    cdef pgbgw_field field
     cdef Py_ssize_t index
     cdef Py_ssize_t size = sizes[dimension]
     made = []
@@ -239,15 +242,47 @@ cdef list _read_elements(_Type element, list sizes, Py_ssize_t dimension, const 
         if dimension + 1 < len(sizes):
             made.append(_read_elements(element, sizes, dimension + 1, place, end))
             continue
-        if end - place[0] < 4:
-            raise _Fault("the array ends before its last element")
-        length = <int32_t> pgbgw_get32(place[0])
-        place[0] += 4
-        if length == -1:
-            made.append(None)
-            continue
-        if length < 0 or length > end - place[0]:
-            raise _Fault(f"an element of length {length}")
-        made.append(_value(element, place[0], length, NULL))
-        place[0] += length
+        _next_element(&field, place, end)
+        made.append(None if field.length == -1 else _value(element, field.data, field.length, NULL))
     return made
+
+
+cdef int _next_element(pgbgw_field *field, const uint8_t **place, const uint8_t *end) except -1:
+    """The element at ``place``, which moves behind it. Raises _Fault."""
+    if end - place[0] < 4:
+        raise _Fault("the array ends before its last element")
+    field.length = <int32_t> pgbgw_get32(place[0])
+    field.data = place[0] + 4
+    if field.length < -1 or field.length > end - field.data:
+        raise _Fault(f"an element of length {field.length}")
+    place[0] = field.data + max(field.length, 0)
+    return 0
+
+
+cdef int _check_end(const uint8_t *place, const uint8_t *end) except -1:
+    if place != end:
+        raise _Fault(f"{end - place} bytes follow the last element")
+    return 0
+
+
+cdef Py_ssize_t _append_elements(_Type type, const uint8_t *data, int32_t length, bytearray rows) except -1:
+    """Append the elements of an array of one dimension, each as a row of one column; their number. Raises _Fault."""
+    cdef pgbgw_field field
+    cdef Py_ssize_t index, count
+    cdef const uint8_t *place
+    cdef const uint8_t *end = data + length
+    sizes = _read_sizes(type, data, length, &place)
+    if len(sizes) > 1:
+        raise _Fault(
+            f"an array of {len(sizes)} dimensions", "A list has one: select the column as jsonb, or unnest it."
+        )
+    count = sizes[0] if sizes else 0
+    for index in range(count):
+        begin = place
+        _next_element(&field, &place, end)
+        if field.length != -1:
+            type.element.check_length(field.length)
+        rows += b"\0\1"
+        rows += begin[:place - begin]
+    _check_end(place, end)
+    return count

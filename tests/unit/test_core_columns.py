@@ -9,10 +9,11 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import pytest
 
-from pgbgw._core import Columns, CopyError, Layout, copy_columns, encode_copy, result_columns
+from pgbgw._core import Columns, CopyError, Layout, copy_columns, decode_copy, encode_copy, result_columns
 from tests.binaryvalues import SAMPLES, dumped
 from tests.copybinary import TRAILER, header, row, stream
 from tests.memory import lost
@@ -146,11 +147,68 @@ def test_columns_without_rows_or_columns(pyarrow: Any) -> None:
     assert len(copy_columns(stream(row(), row()), [])) == 2
 
 
-def test_arrays_do_not_go_into_arrow(pyarrow: Any) -> None:
-    columns = columns_of([1], kind="int4[]")
-    for read in (pyarrow.table, pyarrow.record_batch):
-        with pytest.raises(TypeError, match='"v" int4\\[\\]: arrays'):
-            read(columns)
+def test_arrays_are_lists_in_arrow(pyarrow: Any) -> None:
+    kinds = ["int4", "text", "numeric", "bool", "uuid", "jsonb", "timestamptz"]
+    values = {kind: [SAMPLES[kind], None, SAMPLES[kind]] for kind in kinds}
+    layout = Layout(kinds, [f"{kind}[]" for kind in kinds])
+    rows: list[list[Any]] = [
+        [*values.values()],
+        [None] * len(kinds),
+        [[]] * len(kinds),
+        [values[kind][:1] for kind in kinds],
+    ]
+    columns = copy_columns(encode_copy(rows, layout), layout)
+    table = pyarrow.table(columns)
+    table.validate(full=True)
+    values["numeric"] = ["-123456.7890", None, "-123456.7890"]
+    values["uuid"] = [SAMPLES["uuid"].bytes, None, SAMPLES["uuid"].bytes]
+    for kind in kinds:
+        assert table.column(kind).to_pylist() == [values[kind], None, [], values[kind][:1]]
+        assert table.column(kind).null_count == columns.nulls(kind) == 1
+    assert str(table.schema.field("int4").type) == "list<item: int32>"
+    as_bytes = Layout(["v"], ["json[]"], json="bytes")
+    assert pyarrow.table(copy_columns(encode_copy([(["{}"],)], as_bytes), as_bytes)).to_pylist() == [{"v": [b"{}"]}]
+
+
+@pytest.mark.parametrize(
+    ("kind", "wrong", "reason"),
+    [
+        ("int4[]", [[1]], "an array of 2 dimensions"),
+        ("text[]", b"\0\0\0\1" + bytes(4) + struct.pack(">Iiii", 25, 1, 1, 1) + b"\xff", "element 1, text: not UTF-8"),
+        ("int4[]", b"\0\0\0\1" + bytes(4) + struct.pack(">Iiii", 23, 1, 1, 1) + b"\xff", "length 1 instead of 4"),
+        ("int4[]", b"\0\0\0\1", "length 4 instead of 12 or more"),
+        ("time[]", struct.pack(">iiIiiiq", 1, 0, 1083, 1, 1, 8, 86_400_000_000), "element 1, time: the time 24:00:00"),
+        ("numeric[]", struct.pack(">iiIiii", 1, 0, 1700, 1, 1, 0), "element 1, numeric: length 0"),
+        ("int4[]", struct.pack(">iiIiii", 1, 0, 23, 1, 1, -1) + b"a", "1 bytes follow"),
+    ],
+)
+def test_what_is_no_list_is_told_by_row_and_column(kind: str, wrong: Any, reason: str, pyarrow: Any) -> None:
+    first = decode_copy(encode_copy([([None, None],)], [kind]), [600])[0][0]
+    other = decode_copy(encode_copy([(wrong,)], [kind]), [600])[0][0] if isinstance(wrong, list) else wrong
+    columns = copy_columns(stream(row(first), row(None), row(other)), Layout(["v"], [kind]))
+    with pytest.raises(CopyError, match=f'row 3, column 1: "v" .*: {reason}') as caught:
+        pyarrow.record_batch(columns)
+    assert (caught.value.row, caught.value.column) == (3, 1)
+    with pytest.raises(OSError, match=f"row 3, column 1.*{reason}"):
+        pyarrow.table(columns)
+
+
+def test_the_end_of_a_day(numpy: Any, pyarrow: Any) -> None:
+    day = 86_400_000_000
+    columns = copy_columns(stream(*(row(struct.pack(">q", value)) for value in (0, day - 1, day))), ["time"])
+    assert columns.numpy("column 1").view("i8").tolist() == [0, day - 1, day]
+    # What Arrow holds of a day ends before 24:00:00.
+    with pytest.raises(CopyError, match="row 3, column 1: time: the time 24:00:00"):
+        pyarrow.record_batch(columns)
+    for beyond in (-1, day + 1, -(2**63), 2**63 - 1):
+        with pytest.raises(CopyError, match=r"row 2, column 1: time: .* not within a day"):
+            copy_columns(stream(row(bytes(8)), row(struct.pack(">q", beyond))), ["time"])
+
+
+def test_uuids_as_objects(numpy: Any) -> None:
+    # Bytes that would be a place far away, if an UUID were a view.
+    values = [UUID(int=2**128 - 1), UUID(int=2**127), None]
+    assert columns_of(*values, kind="uuid").numpy("v").tolist() == values
 
 
 def test_what_arrow_holds_outlives_the_columns(pyarrow: Any) -> None:
@@ -171,8 +229,9 @@ def test_capsules_that_nobody_takes() -> None:
         columns.__arrow_c_schema__()
         columns.__arrow_c_array__()
         columns.__arrow_c_stream__()
-        with pytest.raises(TypeError):
-            columns_of([1], kind="int4[]").__arrow_c_array__()
+        columns_of([1, None], None, kind="numeric[]").__arrow_c_array__()
+        with pytest.raises(CopyError):
+            columns_of([1], [[1]], kind="int4[]").__arrow_c_array__()
 
     assert lost(use) < 3000
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import enum
 import pickle
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
 from decimal import Decimal
-from ipaddress import IPv4Interface, IPv4Network
+from ipaddress import IPv4Interface, IPv4Network, IPv6Interface, IPv6Network, ip_address
 from typing import Any
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -118,6 +120,114 @@ def test_both_folds_of_an_hour() -> None:
     assert struct.unpack(">q", second)[0] - struct.unpack(">q", first)[0] == 3_600_000_000
 
 
+class Colour(enum.StrEnum):
+    RED = "red"
+
+
+class Size(enum.IntEnum):
+    LARGE = 3
+
+
+class Lying(str):
+    def __str__(self) -> str:
+        return "other"
+
+    def __contains__(self, other: object) -> bool:
+        return False
+
+    def encode(self, *arguments: Any) -> bytes:
+        return b"other"
+
+
+class LyingBytes(bytes):
+    def __bytes__(self) -> bytes:
+        return b"other"
+
+
+def test_of_a_subclass_the_value_is_sent() -> None:
+    for kind in ("text", "json"):
+        assert sent(kind, Colour.RED) == b"red"
+        assert sent(kind, Lying("a")) == b"a"
+    assert sent("jsonb", Lying("{}")) == b"\1{}"
+    assert "NUL" in str(refused("text", Lying("\0")))
+    for kind in ("bytea", "json"):
+        assert sent(kind, LyingBytes(b"a")) == b"a"
+    assert sent("int4", Size.LARGE) == b"\0\0\0\3"
+    assert sent("numeric", Size.LARGE) == dumped("numeric", Decimal(3))
+    assert decode_copy(encode_copy([([Colour.RED],)], ["text[]"]), ["text[]"]) == [(["red"],)]
+
+
+class Acts:
+    """A number that does something when it is asked for."""
+
+    def __init__(self, act: Callable[[], object]) -> None:
+        self.act = act
+
+    def __index__(self) -> int:
+        self.act()
+        return 7
+
+
+def test_a_list_may_change_while_it_is_encoded() -> None:
+    # More elements than the header says, or fewer, would be a damaged stream.
+    grows: list[Any] = [1]
+    grows += [Acts(lambda: grows.append(9)), 2]
+    assert decode_copy(encode_copy([(grows,)], ["int4[]"]), ["int4[]"]) == [([1, 7, 2],)]
+    shrinks: list[Any] = [[1, 2], [3, 4]]
+    shrinks[0][0] = Acts(lambda: shrinks[1].clear())
+    assert decode_copy(encode_copy([(shrinks,)], ["int4[]"]), ["int4[]"]) == [([[7, 2], [3, 4]],)]
+
+
+def test_a_list_within_itself_has_no_end() -> None:
+    endless: list[Any] = []
+    endless.append(endless)
+    assert "more than 6 dimensions" in str(refused("int4[]", endless))
+
+
+def test_what_a_value_raises_is_named_with_its_place() -> None:
+    def fail() -> None:
+        raise LookupError("gone")
+
+    for kind, value in (("int4", Acts(fail)), ("int4[]", [1, Acts(fail)])):
+        error = refused(kind, value)
+        assert "the value has raised LookupError" in str(error)
+        assert isinstance(error.__cause__, LookupError)
+    released = memoryview(b"abc")
+    released.release()
+    assert "ValueError" in str(refused("bytea", released))
+
+
+class Claims:
+    """Says that it is of a class."""
+
+    def __init__(self, claimed: type) -> None:
+        self.claimed = claimed
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:
+        return self.claimed
+
+
+@pytest.mark.parametrize(
+    ("kind", "claimed"),
+    [
+        *(("text", str), ("bytea", bytes), ("int4", int), ("bool", bool), ("float8", float), ("numeric", Decimal)),
+        *(("uuid", UUID), ("date", date), ("timestamptz", datetime), ("interval", timedelta), ("time", time)),
+        *(("cidr", IPv4Network), ("inet", IPv4Interface), ("int4[]", list)),
+    ],
+)
+def test_a_class_is_not_only_claimed(kind: str, claimed: type) -> None:
+    assert "Claims instead of" in str(refused(kind, Claims(claimed)))
+
+
+def test_numeric_of_many_digits() -> None:
+    # More groups of four digits than a number with a sign of two bytes counts: as many as the type has.
+    most = Decimal((1, (9,) * 147455, -16383))
+    data = encode_copy([(most,)], ["numeric"])
+    assert struct.unpack_from(">H", data, len(header()) + 6) == (36864,)
+    assert decode_copy(data, ["numeric"]) == [(most,)]
+
+
 def test_json_is_text_or_bytes() -> None:
     for kind, version in (("json", b""), ("jsonb", b"\1")):
         for value in ("{}", b"{}", bytearray(b"{}"), memoryview(b"{}")):
@@ -177,7 +287,13 @@ class NoZone(tzinfo):
         ("timetz", time(1), "without a fixed offset"),
         ("timetz", time(1, tzinfo=ZoneInfo("Europe/Berlin")), "without a fixed offset"),
         ("timetz", time(1, tzinfo=timezone(timedelta(microseconds=1))), "part of a second"),
+        ("timetz", time(1, tzinfo=timezone(timedelta(hours=16))), "offset of 16 hours"),
+        ("timetz", time(1, tzinfo=timezone(timedelta(hours=-16))), "offset of 16 hours"),
         ("interval", 5, "int instead of timedelta"),
+        ("inet", ip_address("fe80::1%eth0"), "address with a scope"),
+        ("inet", IPv6Interface("fe80::1%eth0/64"), "address with a scope"),
+        ("inet[]", [ip_address("fe80::1%eth0")], "address with a scope"),
+        ("cidr", IPv6Network("fe80::%eth0/64"), "address with a scope"),
         ("inet", IPv4Network("10.0.0.0/8"), "IPv4Network instead of an address"),
         ("cidr", IPv4Interface("10.0.0.0/8"), "IPv4Interface instead of a network"),
         ("int4[]", "12", "str instead of list"),

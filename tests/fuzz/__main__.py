@@ -1,0 +1,107 @@
+"""``python -m tests.fuzz [TARGET...] [--seconds N | --runs N] [--seed N]``: fuzz, and say what was found.
+
+The inputs that reach something new are kept in the cache of ``tests.fuzz.building``, and are where the next run begins;
+so is the log of a run. An input with which something goes wrong stands in ``findings``; ``python -m tests.fuzz TARGET
+--replay FILE`` runs it again. The exit code is 1 if there was one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import secrets
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.fuzz.building import ROOT, cache, core, environment
+
+TARGETS = {
+    "decoder": "streams of COPY BINARY, to jobs, tuples and columns",
+    "encoder": "rows of Python objects to COPY BINARY",
+}
+
+# An input that takes longer, in seconds, or allocates more at once, in MB, is a finding: no length is believed before
+# its bytes are there.
+_LONGEST = 20
+_LARGEST = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run of a fuzzer: where it keeps inputs, and how far it goes."""
+
+    target: str
+    library: Path
+    folder: Path
+    seconds: int
+    runs: int
+    seed: int
+
+    def options(self) -> list[str]:
+        """What libFuzzer is told."""
+        corpus = self.folder / "corpus" / self.target
+        findings = self.folder / "findings"
+        for folder in (corpus, findings):
+            folder.mkdir(parents=True, exist_ok=True)
+        return [
+            *(str(corpus), f"-artifact_prefix={findings}/{self.target}-", f"-seed={self.seed}"),
+            *(f"-max_total_time={self.seconds}", f"-runs={self.runs}", "-max_len=2048", "-len_control=20"),
+            *(f"-timeout={_LONGEST}", f"-malloc_limit_mb={_LARGEST}", "-rss_limit_mb=3072", "-print_final_stats=1"),
+        ]
+
+    def go(self) -> bool:
+        """Whether nothing was found."""
+        log = self.folder / f"{self.target}.log"
+        started = time.monotonic()
+        options = self.options()
+        with log.open("w") as told:
+            command = [sys.executable, "-m", "tests.fuzz.child", self.target, *options]
+            ran = subprocess.run(command, cwd=ROOT, env=environment(self.library), stdout=told, stderr=told)
+        text = log.read_text(errors="replace")
+        took = f"{time.monotonic() - started:.0f} s, seed {self.seed}"
+        counted = re.findall(r"stat::number_of_executed_units: +(\d+)", text)
+        reached = re.findall(r"cov: (\d+) ft: (\d+) corp: (\d+)", text)
+        if ran.returncode == 0 and counted and reached:
+            edges, features, kept = reached[-1]
+            print(
+                f"{self.target}: no finding in {counted[-1]} inputs, {took}: {edges} edges, {features} features, "
+                f"{kept} inputs kept",
+                flush=True,
+            )
+            return True
+        print(f"{self.target}: FOUND after {took}; {log} ends with", flush=True)
+        print(*text.splitlines()[-60:], sep="\n", flush=True)
+        for path in re.findall(r"Test unit written to (\S+)", text):
+            print(f"Again: .venv/bin/python -m tests.fuzz {self.target} --replay {path}", flush=True)
+        return False
+
+
+def main(arguments: list[str]) -> int:
+    """Run the targets that are named, or all, one after the other."""
+    parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description="Fuzz the compiled core.")
+    told = "; ".join(f"{name}: {what}" for name, what in TARGETS.items())
+    parser.add_argument("targets", nargs="*", metavar="TARGET", help=f"all unless given; {told}")
+    parser.add_argument("--seconds", type=int, default=60, help="for each target; 60 unless given, 0 without a limit")
+    parser.add_argument("--runs", type=int, default=-1, help="inputs for each target; without a limit unless given")
+    parser.add_argument("--seed", type=int, default=secrets.randbelow(2**31) + 1, help="of the random numbers")
+    parser.add_argument("--folder", type=Path, default=cache(), help="of the corpus, in place of the cache")
+    parser.add_argument("--replay", type=Path, help="run this input and nothing else")
+    options = parser.parse_args(arguments)
+    library = core()
+    if options.replay is not None:
+        command = [sys.executable, "-m", "tests.fuzz.child", *options.targets, str(options.replay)]
+        return subprocess.run(command, cwd=ROOT, env=environment(library)).returncode
+    targets = options.targets or list(TARGETS)
+    runs = [
+        Run(each, library, options.folder.absolute(), options.seconds, options.runs, options.seed) for each in targets
+    ]
+    # All of them, whatever one of them finds.
+    clean = [run.go() for run in runs]
+    return 0 if all(clean) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

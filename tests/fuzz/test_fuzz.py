@@ -1,0 +1,57 @@
+"""The fuzzers run, find nothing in the core, and tell of what there is to be found."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("atheris", reason="atheris has no wheel for this machine")
+
+ROOT = Path(__file__).parents[2]
+TARGETS = ["decoder", "encoder"]
+
+
+def fuzz(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the fuzzers as somebody types it."""
+    command = [sys.executable, "-m", "tests.fuzz", *arguments]
+    return subprocess.run(command, cwd=ROOT, env=dict(os.environ), capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_nothing_is_found(target: str, tmp_path: Path) -> None:
+    """Some thousand inputs, the same ones each time as long as neither core nor target change."""
+    ran = fuzz(target, "--runs", "2500", "--seconds", "120", "--seed", "1", "--folder", str(tmp_path))
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert f"{target}: no finding in 25" in ran.stdout
+    assert any((tmp_path / "corpus" / target).iterdir())
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("target", TARGETS)
+def test_nothing_is_found_in_ten_minutes(target: str) -> None:
+    """From where runs before have ended."""
+    ran = fuzz(target, "--seconds", "600")
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("begins", "told"), [("M", "AddressSanitizer: heap-buffer-overflow"), ("E", "CopyError: the stream")]
+)
+def test_what_is_wrong_is_told(begins: str, told: str, tmp_path: Path) -> None:
+    corpus = tmp_path / "corpus" / "planted"
+    corpus.mkdir(parents=True)
+    (corpus / "seed").write_text(begins)
+    ran = fuzz("planted", "--runs", "100", "--folder", str(tmp_path))
+    assert ran.returncode == 1
+    assert told in ran.stdout
+    (found,) = (tmp_path / "findings").iterdir()
+    assert found.read_text().startswith(begins)
+    assert f"--replay {found}" in ran.stdout
+    again = fuzz("planted", "--replay", str(found))
+    assert again.returncode != 0
+    assert told in again.stdout + again.stderr
