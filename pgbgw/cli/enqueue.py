@@ -51,16 +51,16 @@ def enqueue(
     try:
         with connection:
             if source is not None:
-                with terminal.steps() as step:
-                    count = copy_in(connection, handle, _lines(source), priority, lambda n: step.tell(f"{n} jobs"))
+                with terminal.counted("jobs", lambda: None) as told:
+                    count = copy_in(connection, handle, _lines(source), priority, told)
                 _answer(as_json, {"jobs": count}, f"{count} jobs")
             else:
                 at = _time(run_at)
                 with connection.transaction():
                     wanted = [operations.enqueue(handle, _object(t, t), priority, at, key, None) for t in jobs]
                     ids = [run(connection, operation) for operation in wanted]
-                told = ["the key is taken" if each is None else str(each) for each in ids]
-                _answer(as_json, {"ids": ids}, "\n".join(told))
+                lines = ["the key is taken" if each is None else str(each) for each in ids]
+                _answer(as_json, {"ids": ids}, "\n".join(lines))
     except (TypeError, ValueError) as error:
         raise click.UsageError(str(error)) from error
 

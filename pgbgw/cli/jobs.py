@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-import csv
-import importlib
 import json
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
-from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import click
 import psycopg
 from psycopg import sql
 
 from pgbgw.cli import options, terminal
-from pgbgw.cli.queues import as_json_value, dsn_option, opened, queue_argument, shown
+from pgbgw.cli.export import export
+from pgbgw.cli.queues import as_json_value, dsn_option, opened, queue_argument, shown, status_option
 from pgbgw.client import ClientError, Handle, operations, run
 
 __all__ = ["jobs"]
-
-_STATUSES = click.Choice(["ready", "later", "running", "failed", "done"])
-
-# How many rows are read and written between two looks at the progress.
-_ROWS = 1000
 
 
 @click.group(
@@ -42,7 +34,7 @@ def jobs() -> None:
 
 @jobs.command("list", short_help="Show jobs, oldest first.")
 @queue_argument
-@click.option("--status", type=_STATUSES, help="Jobs of this status only.")
+@status_option
 @click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="How many at most.")
 @dsn_option
 @options.json_option
@@ -98,8 +90,9 @@ def retry(queue: str, ids: tuple[int, ...], everything: bool, dsn: str | None, a
     if bool(ids) == everything:
         raise click.UsageError("give ids of jobs, or --all")
     connection, handle = opened(dsn, queue)
-    with connection:
-        _told(as_json, "retried", run(connection, operations.retry(handle, ids or None)))
+    with connection, terminal.working("retrying"):
+        count = run(connection, operations.retry(handle, ids or None))
+    _told(as_json, "retried", count)
 
 
 @jobs.command(short_help="Remove jobs.")
@@ -110,8 +103,9 @@ def retry(queue: str, ids: tuple[int, ...], everything: bool, dsn: str | None, a
 def cancel(queue: str, ids: tuple[int, ...], dsn: str | None, as_json: bool) -> None:
     """Remove jobs from QUEUE, unless a worker has them in hand; whoever leased one can't acknowledge it any more."""
     connection, handle = opened(dsn, queue)
-    with connection:
-        _told(as_json, "cancelled", sum(run(connection, operations.cancel(handle, each)) for each in ids))
+    with connection, terminal.working("cancelling"):
+        count = sum(run(connection, operations.cancel(handle, each)) for each in ids)
+    _told(as_json, "cancelled", count)
 
 
 @jobs.command(short_help="Remove jobs that were given up.")
@@ -122,8 +116,9 @@ def cancel(queue: str, ids: tuple[int, ...], dsn: str | None, as_json: bool) -> 
 def purge(queue: str, days: float, dsn: str | None, as_json: bool) -> None:
     """Remove jobs from QUEUE that were given up so many days ago."""
     connection, handle = opened(dsn, queue)
-    with connection:
-        _told(as_json, "purged", run(connection, operations.purge(handle, timedelta(days=days))))
+    with connection, terminal.working("purging"):
+        count = run(connection, operations.purge(handle, timedelta(days=days)))
+    _told(as_json, "purged", count)
 
 
 @jobs.command(short_help="Give out no more jobs.")
@@ -163,32 +158,7 @@ def counts(queue: str, dsn: str | None, as_json: bool) -> None:
         terminal.table(["status", "jobs"], list(found.items()))
 
 
-@jobs.command(short_help="Write jobs into a file.")
-@queue_argument
-@click.option("--to", "target", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
-              help="Where to; its ending says the format. Without it, to standard output.")  # fmt: skip
-@click.option("--format", "form", type=click.Choice(["csv", "ndjson", "parquet"]),
-              help="The format, unless the ending of FILE says it; parquet needs pyarrow.")  # fmt: skip
-@click.option("--status", type=_STATUSES, help="Jobs of this status only.")
-@dsn_option
-@options.json_option
-def export(
-    queue: str, target: Path | None, form: str | None, status: str | None, dsn: str | None, as_json: bool
-) -> None:
-    """Write jobs of QUEUE into a file, one a line; a file that exists is replaced once all is written."""
-    form = form or (target.suffix.removeprefix(".") if target is not None else "ndjson")
-    if form not in ("csv", "ndjson", "parquet"):
-        raise click.UsageError(f"--to ends in none of .csv, .ndjson and .parquet: {target}; say --format")
-    if form == "parquet" and target is None:
-        raise click.UsageError("parquet goes into a file: give --to")
-    if as_json and target is None:
-        raise click.UsageError("--json goes with --to: the jobs themselves go to standard output")
-    connection, handle = opened(dsn, queue)
-    with connection, connection.transaction():
-        names, batches = _stream(connection, handle, _where(status))
-        count = _export(names, batches, target, form)
-    if target is not None:
-        _told(as_json, "exported", count)
+jobs.add_command(export)
 
 
 def _where(status: str | None) -> sql.Composable:
@@ -204,75 +174,6 @@ def _read(
 ) -> tuple[list[str], list[tuple[Any, ...]]]:
     cursor = connection.execute(_select(handle, where) + sql.SQL(" LIMIT {}").format(limit))
     return [column.name for column in cursor.description or ()], cursor.fetchall()
-
-
-def _stream(
-    connection: psycopg.Connection[Any], handle: Handle[Any], where: sql.Composable
-) -> tuple[list[str], Iterator[list[tuple[Any, ...]]]]:
-    """The names of the columns, and all rows in pieces, by a cursor of the server's."""
-    cursor = connection.cursor("export")
-    cursor.execute(_select(handle, where))
-    return [column.name for column in cursor.description or ()], _pieces(cursor)
-
-
-def _pieces(cursor: psycopg.ServerCursor[tuple[Any, ...]]) -> Iterator[list[tuple[Any, ...]]]:
-    while rows := cursor.fetchmany(_ROWS):
-        yield rows
-
-
-def _export(names: Sequence[str], batches: Iterator[list[tuple[Any, ...]]], target: Path | None, form: str) -> int:
-    if target is None:
-        return _lines(names, batches, sys.stdout, form)
-    part = target.with_name(f"{target.name}.part")
-    try:
-        if form == "parquet":
-            count = _parquet(names, batches, part)
-        else:
-            with part.open("w", encoding="utf-8", newline="") as stream:
-                count = _lines(names, batches, stream, form)
-        part.replace(target)
-    finally:
-        part.unlink(missing_ok=True)
-    return count
-
-
-def _lines(names: Sequence[str], batches: Iterator[list[tuple[Any, ...]]], stream: TextIO, form: str) -> int:
-    count = 0
-    writer = csv.writer(stream, lineterminator="\n")
-    if form == "csv":
-        writer.writerow(names)
-    with terminal.steps() as step:
-        for rows in batches:
-            for row in rows:
-                if form == "csv":
-                    writer.writerow([_cell(value) for value in row])
-                else:
-                    stream.write(json.dumps(_record(names, row), default=str, ensure_ascii=False) + "\n")
-            count += len(rows)
-            step.tell(f"{count} jobs")
-    return count
-
-
-def _cell(value: Any) -> Any:
-    """A value in CSV: JSON where it has parts."""
-    if isinstance(value, dict | list):
-        return json.dumps(value, default=str, ensure_ascii=False)
-    return as_json_value(value)
-
-
-def _parquet(names: Sequence[str], batches: Iterator[list[tuple[Any, ...]]], target: Path) -> int:
-    try:
-        pyarrow: Any = importlib.import_module("pyarrow")
-        parquet: Any = importlib.import_module("pyarrow.parquet")
-    except ImportError as error:
-        raise ClientError("parquet needs pyarrow, which is not installed", hint="pip install pyarrow") from error
-    rows = [row for batch in batches for row in batch]
-    columns = {
-        name: [json.dumps(v, default=str) if isinstance(v, dict | list) else v for v in (row[n] for row in rows)]
-        for n, name in enumerate(names)
-    }
-    parquet.write_table(pyarrow.table(columns), target)
-    return len(rows)
 
 
 def _record(names: Sequence[str], row: Sequence[Any]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from pgbgw.client import Handle, catalog
 from pgbgw.server import open_project
 from pgbgw.server.load import connect
 
-__all__ = ["as_json_value", "dsn_option", "opened", "queue_argument", "shown", "the_dsn"]
+__all__ = ["as_json_value", "dsn_option", "opened", "queue_argument", "shown", "status_option", "the_dsn"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -32,6 +32,15 @@ def dsn_option(function: F) -> F:
 def queue_argument(function: F) -> F:
     """QUEUE, by name."""
     return click.argument("queue", metavar="QUEUE")(function)
+
+
+def status_option(function: F) -> F:
+    """--status."""
+    return click.option(
+        "--status",
+        type=click.Choice(["ready", "later", "running", "failed", "done"]),
+        help="Jobs of this status only.",
+    )(function)
 
 
 def the_dsn(given: str | None) -> str:

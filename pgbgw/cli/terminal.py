@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,14 @@ from typing import Any
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 from rich.text import Text
 
@@ -28,6 +36,7 @@ from pgbgw.diagnostics import Diagnostic, Severity, render
 __all__ = [
     "Steps",
     "console",
+    "counted",
     "counting",
     "diagnostics",
     "error",
@@ -37,7 +46,12 @@ __all__ = [
     "steps",
     "table",
     "warning",
+    "working",
 ]
+
+
+# How often a long piece of work is told of where there is no terminal, s.
+_BETWEEN_LINES = 10.0
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -124,6 +138,14 @@ def steps() -> Iterator[Steps]:
 
 
 @contextlib.contextmanager
+def working(what: str) -> Iterator[None]:
+    """A moving line on a terminal while one statement runs that may take long; nothing elsewhere."""
+    on = console(stderr=True)
+    with on.status(Text(what), spinner="line") if on.is_terminal else contextlib.nullcontext():
+        yield
+
+
+@contextlib.contextmanager
 def counting(what: str, total: int) -> Iterator[Callable[[str], None]]:
     """Progress in countable pieces: a bar on a terminal, a line for each elsewhere; call it with what was done."""
     on = console(stderr=True)
@@ -139,6 +161,46 @@ def counting(what: str, total: int) -> Iterator[Callable[[str], None]]:
             progress.update(task, advance=1, description=f"{what}: {name}")
 
         yield done
+
+
+@contextlib.contextmanager
+def counted(what: str, total: Callable[[], int | None]) -> Iterator[Callable[[int], None]]:
+    """Progress of something long: call it with how many there are by now.
+
+    On a terminal that is a bar, with how many a second and how long it takes still; ``total`` is asked for about how
+    many there will be. Elsewhere it is a line every ten seconds, so that a log tells that it goes on.
+    """
+    on = console(stderr=True)
+    if not on.is_terminal:
+        yield _NowAndThen(on, what)
+        return
+    columns = (TextColumn("{task.completed} {task.description}", markup=False), BarColumn(), TaskProgressColumn(),
+               TextColumn("{task.fields[rate]}"), TimeRemainingColumn())  # fmt: skip
+    with Progress(*columns, console=on, transient=True) as progress:
+        task = progress.add_task(what, total=total(), rate="")
+
+        def told(count: int) -> None:
+            speed = progress.tasks[0].speed
+            progress.update(task, completed=count, rate=f"{speed:,.0f} a second" if speed else "")
+
+        yield told
+
+
+@dataclass(slots=True)
+class _NowAndThen:
+    """A line every ten seconds."""
+
+    on: Console
+    what: str
+    next: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.next = time.monotonic() + _BETWEEN_LINES
+
+    def __call__(self, count: int) -> None:
+        if time.monotonic() >= self.next:
+            self.on.print(f"{count} {self.what}")
+            self.next = time.monotonic() + _BETWEEN_LINES
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import subprocess
@@ -14,24 +13,22 @@ from typing import Any
 import pytest
 
 from pgbgw.build.pgconfig import Pg
-from tests.server.running import Server, module_of, serving
+from tests.server.posts import FOLDER, clear, post_server
+from tests.server.running import Server
 
-FOLDER = Path(__file__).parent / "declarations"
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
 def running(pg: Pg) -> Iterator[Server]:
-    setup = (FOLDER / "post.sql").read_text()
-    with serving(pg, module_of(FOLDER / "post.py"), setup) as server:
+    with post_server(pg) as server:
         yield server
 
 
 @pytest.fixture
 def server(running: Server) -> Iterator[Server]:
     yield running
-    for table in ("mail", "mail_later", "mail_failed", "mail_running", "mail_keys", "mail_done"):
-        running.rows(f"DELETE FROM post.{table}")
+    clear(running)
 
 
 def pgbgw(server: Server, *arguments: str, given: str = "", code: int = 0, cwd: Path = ROOT) -> tuple[str, str]:
@@ -119,23 +116,6 @@ def test_jobs(server: Server) -> None:
     assert result(server, "jobs", "resume", "mail") == {"resumed": True}
     assert [job["id"] for job in result(server, "jobs", "list", "mail")] == [three]
     assert two
-
-
-def test_export(server: Server, tmp_path: Path) -> None:
-    server.rows(
-        "INSERT INTO post.mail (address, body) SELECT 'a,' || n, '{\"n\": 1}' FROM generate_series(1, 2500) AS n"
-    )
-    target = tmp_path / "jobs.csv"
-    target.write_text("before")
-    assert result(server, "jobs", "export", "mail", "--to", str(target)) == {"exported": 2500}
-    with target.open(newline="") as stream:
-        rows = list(csv.DictReader(stream))
-    assert (len(rows), rows[0]["address"], rows[0]["body"], rows[0]["status"]) == (2500, "a,1", '{"n": 1}', "ready")
-    lines = pgbgw(server, "jobs", "export", "mail", "--status", "ready")[0].splitlines()
-    assert len(lines) == 2500
-    assert json.loads(lines[-1])["address"] == "a,2500"
-    assert pgbgw(server, "jobs", "export", "mail", "--status", "failed", "--format", "csv")[0].startswith("id,address")
-    assert list(tmp_path.iterdir()) == [target]
 
 
 def test_consume(server: Server, tmp_path: Path) -> None:
