@@ -99,7 +99,7 @@ cdef class _Result:
                     )
             elif oid != type.oid and not _fits(type, oid):
                 raise self.layout._error(
-                    None, column, f"the result has {_type_of(oid).name}",
+                    None, column, f"the result has {_type_of(oid).name if oid else 'no type'}",
                     "Cast the column to the type that is decoded here.",
                 )
         return 0
@@ -194,14 +194,30 @@ def result_layout(result, *, known=None, json="str", queue=None, payload=None, n
     ``known`` maps OIDs that only this database knows to names or OIDs, such as that of an enum to "text" and that of
     its array to "text[]"; the other arguments are those of Layout. Without ``names`` it has none, and they may repeat.
 
-    Raises ValueError as Layout does.
+    Raises ValueError as Layout does, and CopyError, which is one, for what a server should not say: no type at all, or
+    a name that is not UTF-8.
     """
-    types = [
-        (known or {}).get(result.ftype(column), result.ftype(column)) if result.fformat(column) == BINARY else "text"
-        for column in range(result.nfields)
-    ]
-    found = [result.fname(column).decode() for column in range(result.nfields)] if names else None
+    types = [_type_told(result, column, known or {}) for column in range(result.nfields)]
+    found = [_name_told(result, column) for column in range(result.nfields)] if names else None
     return Layout(found, types, json=json, queue=queue, payload=payload)
+
+
+cdef object _type_told(result, int column, known):
+    if result.fformat(column) != BINARY:
+        return "text"
+    oid = result.ftype(column)
+    if not oid:
+        raise CopyError("the result tells no type of it", column=column + 1)
+    return known.get(oid, oid)
+
+
+cdef str _name_told(result, int column):
+    try:
+        return result.fname(column).decode()
+    except UnicodeDecodeError as error:
+        raise CopyError(
+            f"its name is not UTF-8: {error}", column=column + 1, hint="Set client_encoding to UTF8."
+        ) from error
 
 
 def result_tuples(result, layout=None):

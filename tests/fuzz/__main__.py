@@ -20,6 +20,7 @@ from tests.fuzz.building import ROOT, cache, core, environment
 
 TARGETS = {
     "decoder": "streams of COPY BINARY, to jobs, tuples and columns",
+    "results": "results of libpq, made by hand or received from a hostile server",
     "encoder": "rows of Python objects to COPY BINARY",
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 pytest.importorskip("atheris", reason="atheris has no wheel for this machine")
 
 ROOT = Path(__file__).parents[2]
-TARGETS = ["decoder", "encoder"]
+TARGETS = ["decoder", "results", "encoder"]
 
 
 def fuzz(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -37,6 +38,19 @@ def test_nothing_is_found_in_ten_minutes(target: str) -> None:
     """From where runs before have ended."""
     ran = fuzz(target, "--seconds", "600")
     assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+@pytest.mark.parametrize("jobs", [20_000, pytest.param(1_000_000, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])])
+def test_no_memory_is_lost(jobs: int) -> None:
+    """In a process of its own, since others keep what they like."""
+    command = [sys.executable, "-m", "tests.fuzz.leaks", str(jobs)]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    found = re.fullmatch(r"(-?\d+) blocks, (-?\d+) kB, 0 slabs\n", ran.stdout)
+    assert found is not None, ran.stdout
+    # Of 4000 jobs at the least, so that a block for every twentieth shows.
+    assert int(found[1]) < 200
+    assert int(found[2]) < 256
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import sysconfig
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -25,6 +26,7 @@ from pgbgw._core import (
     _live_slabs,
     copy_jobs,
     decode_copy,
+    result_columns,
     result_jobs,
     result_layout,
     result_tuples,
@@ -401,6 +403,25 @@ def test_a_result_of_other_columns_is_refused(
     for read in (result_jobs, result_tuples):
         with pytest.raises(CopyError, match=reason):
             read(result, layout)
+
+
+def test_a_server_that_tells_no_type(through: Callable[[Any], Any]) -> None:
+    result = through(make_result([("a", 20), ("b", 0)], [[bytes(8), b"x"]]))
+    of_the_result: list[Callable[[Any], object]] = [result_layout, result_tuples, result_columns]
+    for make in of_the_result:
+        with pytest.raises(CopyError, match="column 2: the result tells no type"):
+            make(result)
+    by_layout: list[Callable[[Any, Layout], object]] = [result_tuples, result_jobs, result_columns]
+    for read in by_layout:
+        with pytest.raises(CopyError, match='column 2: "b" int4: the result has no type'):
+            read(result, Layout(["a", "b"], ["int8", "int4"]))
+
+
+def test_a_server_that_names_a_column_in_another_encoding() -> None:
+    result = SimpleNamespace(nfields=1, fformat=lambda _: 1, ftype=lambda _: 25, fname=lambda _: b"stra\xdfe")
+    with pytest.raises(CopyError, match="column 1: its name is not UTF-8") as caught:
+        result_layout(result)
+    assert "client_encoding" in str(caught.value.hint)
 
 
 def test_text_types_stand_in_for_each_other(through: Callable[[Any], Any]) -> None:
