@@ -145,7 +145,7 @@ pgbgw_view_field(const uint8_t *place, const uint8_t *base)
 /*
  * pgbgw_interval_microseconds
  *		An interval with months of 30 and years of 365 days; 0 where it is
- *		infinite or does not fit.
+ *		infinite or does not fit, or is what numpy takes for "not a time".
  */
 static inline int
 pgbgw_interval_microseconds(const uint8_t *data, int64_t *microseconds)
@@ -159,7 +159,8 @@ pgbgw_interval_microseconds(const uint8_t *data, int64_t *microseconds)
 		return 0;
 	days += months / 12 * 365 + months % 12 * 30;
 	return !__builtin_mul_overflow(days, PGBGW_DAY, &part)
-		&& !__builtin_add_overflow(*microseconds, part, microseconds);
+		&& !__builtin_add_overflow(*microseconds, part, microseconds)
+		&& *microseconds != INT64_MIN;
 }
 
 /*
@@ -174,6 +175,7 @@ pgbgw_put_value(const pgbgw_column *column, uint8_t *place, pgbgw_field field, c
 	int32_t		length = field.length;
 	uint16_t	two;
 	uint32_t	four;
+	int32_t		day;
 	int64_t		eight;
 
 	switch (column->kind)
@@ -192,11 +194,9 @@ pgbgw_put_value(const pgbgw_column *column, uint8_t *place, pgbgw_field field, c
 			memcpy(place, &four, sizeof(four));
 			return 1;
 		case PGBGW_DATE:
-			four = pgbgw_get32(data);
-			/* Infinity stays apart from every day. */
-			if ((int32_t) four != INT32_MIN && (int32_t) four <= INT32_MAX - PGBGW_UNIX_DAYS)
-				four += PGBGW_UNIX_DAYS;
-			memcpy(place, &four, sizeof(four));
+			if (!pgbgw_unix_date((int32_t) pgbgw_get32(data), &day))
+				return 0;
+			memcpy(place, &day, sizeof(day));
 			return 1;
 		case PGBGW_INT8:
 		case PGBGW_FLOAT8:
@@ -209,7 +209,8 @@ pgbgw_put_value(const pgbgw_column *column, uint8_t *place, pgbgw_field field, c
 			return eight >= 0 && eight <= PGBGW_DAY;
 		case PGBGW_TIMESTAMP:
 		case PGBGW_TIMESTAMPTZ:
-			eight = pgbgw_unix((int64_t) pgbgw_get64(data));
+			if (!pgbgw_unix((int64_t) pgbgw_get64(data), &eight))
+				return 0;
 			memcpy(place, &eight, sizeof(eight));
 			return 1;
 		case PGBGW_INTERVAL:

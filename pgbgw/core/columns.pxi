@@ -51,8 +51,8 @@ cdef class Columns:
 
     Text and bytes stay where they were received: as long as the columns, or an array of them, live, so does that.
     Timestamps are microseconds and dates days from 1970; infinity is the highest value of the type, minus infinity the
-    lowest but one of a timestamp, which numpy takes for "not a time", and the lowest of a date. An interval is a
-    duration with months of 30 days and years of 365.
+    lowest but one of a timestamp, since numpy takes the lowest for "not a time", and the lowest of a date. An interval
+    is a duration with months of 30 days and years of 365.
 
     Made by copy_columns() and result_columns(); immutable.
     """
@@ -453,7 +453,8 @@ def copy_columns(data, types):
     """The columns of a whole COPY BINARY stream, from signature to trailer; ``types`` is as of CopyDecoder.
 
     The stream is read without the GIL, and what varies in length is not copied if it is bytes. Raises CopyError as
-    CopyDecoder.feed() and CopyDecoder.close() do, but no time is too early or too late.
+    CopyDecoder.feed() and CopyDecoder.close() do, but times may be infinite and in any year up to 294246, which is as
+    far as microseconds from 1970 go; and an interval has to be within 292471 years.
     """
     cdef bytes chunk = _bytes_of(data)
     cdef _Counter counter = _Counter(_layout_of(types, "str"))

@@ -287,7 +287,9 @@ cdef class CopyEncoder:
     ``types`` names the type of each column in order, or is a Layout, where the types are listed. A row is a tuple or a
     list with a value for each column; None is NULL. Values are of the types that CopyDecoder gives; JSON may be str or
     bytes, an interval is a timedelta and is sent in days and microseconds. An aware datetime of any zone goes into
-    timestamptz, and only such a one; only one without a zone goes into timestamp.
+    timestamptz, and only such a one; only one without a zone goes into timestamp. An array of an enum is "text[]", one
+    of a domain that of its base type: the server reads the elements as those of the column (array_recv,
+    utils/adt/arrayfuncs.c).
 
     Nothing of a row with a fault is emitted: CopyError names row and column, both counted from 1, rows over all calls.
     Faults are a value of another type, an integer or a number that does not fit, NUL in text, a lone surrogate, an

@@ -427,19 +427,43 @@ pgbgw_day_of(int32_t year, int32_t month, int32_t day_of_month)
 
 /*
  * pgbgw_unix
- *		A timestamp of the server's in microseconds from 1970.
+ *		A timestamp of the server's in microseconds from 1970; 0 if these do not
+ *		fit, as from the year 294247 on.
  *
  * Infinity stays apart from every time, and the lowest value is left free:
  * numpy takes it for "not a time".
  */
-static inline int64_t
-pgbgw_unix(int64_t microseconds)
+static inline int
+pgbgw_unix(int64_t microseconds, int64_t *shifted)
 {
-	if (microseconds > INT64_MAX - PGBGW_UNIX_MICROSECONDS)
-		return INT64_MAX;
+	*shifted = microseconds;
+	if (microseconds == INT64_MAX)
+		return 1;
 	if (microseconds == INT64_MIN)
-		return INT64_MIN + 1;
-	return microseconds + PGBGW_UNIX_MICROSECONDS;
+	{
+		*shifted = INT64_MIN + 1;
+		return 1;
+	}
+	if (microseconds >= INT64_MAX - PGBGW_UNIX_MICROSECONDS)
+		return 0;
+	*shifted += PGBGW_UNIX_MICROSECONDS;
+	return 1;
+}
+
+/*
+ * pgbgw_unix_date
+ *		The same of a date in days.
+ */
+static inline int
+pgbgw_unix_date(int32_t day, int32_t *shifted)
+{
+	*shifted = day;
+	if (day == INT32_MAX || day == INT32_MIN)
+		return 1;
+	if (day >= INT32_MAX - PGBGW_UNIX_DAYS)
+		return 0;
+	*shifted += PGBGW_UNIX_DAYS;
+	return 1;
 }
 
 #endif							/* PGBGW_WIRE_H */

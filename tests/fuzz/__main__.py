@@ -12,6 +12,7 @@ import re
 import secrets
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,9 +59,11 @@ class Run:
         log = self.folder / f"{self.target}.log"
         started = time.monotonic()
         options = self.options()
-        with log.open("w") as told:
+        # A fuzzer ends at once, and leaves behind what it has put into its folder.
+        with log.open("w") as told, tempfile.TemporaryDirectory(prefix="pgbgw-fuzz-") as temporary:
             command = [sys.executable, "-m", "tests.fuzz.child", self.target, *options]
-            ran = subprocess.run(command, cwd=ROOT, env=environment(self.library), stdout=told, stderr=told)
+            settings = environment(self.library) | {"TMPDIR": temporary}
+            ran = subprocess.run(command, cwd=ROOT, env=settings, stdout=told, stderr=told)
         text = log.read_text(errors="replace")
         took = f"{time.monotonic() - started:.0f} s, seed {self.seed}"
         counted = re.findall(r"stat::number_of_executed_units: +(\d+)", text)

@@ -74,15 +74,27 @@ def test_null_at_every_place(count: int, numpy: Any) -> None:
         assert columns.nulls("v") == values.count(None)
 
 
-def test_no_time_is_too_early_or_too_late(numpy: Any) -> None:
-    sent = [2**63 - 1, -(2**63), 2**63 - 2, -(2**63) + 1, 0]
-    rows = [row(struct.pack(">q", value), struct.pack(">i", min(2**31 - 1, max(-(2**31), value)))) for value in sent]
-    columns = copy_columns(stream(*rows), ["timestamptz", "date"])
+def test_times_that_no_datetime_holds(numpy: Any) -> None:
     shift = 946684800000000
-    times = [2**63 - 1, -(2**63) + 1, 2**63 - 1, -(2**63) + 1 + shift, shift]
+    sent = [2**63 - 1, -(2**63), 2**63 - 2 - shift, -(2**63) + 1, 0]
+    columns = copy_columns(stream(*(row(struct.pack(">q", value)) for value in sent)), ["timestamptz"])
+    times = [2**63 - 1, -(2**63) + 1, 2**63 - 2, -(2**63) + 1 + shift, shift]
     assert columns.numpy("column 1").view("i8").tolist() == times
-    days = [2**31 - 1, -(2**31), 2**31 - 1, -(2**31), 10957]
-    assert columns.numpy("column 2").view("i8").tolist() == days
+    sent = [2**31 - 1, -(2**31), 2**31 - 2 - 10957, -(2**31) + 1, 0]
+    columns = copy_columns(stream(*(row(struct.pack(">i", value)) for value in sent)), ["date"])
+    days = [2**31 - 1, -(2**31), 2**31 - 2, -(2**31) + 10958, 10957]
+    assert columns.numpy("column 1").view("i8").tolist() == days
+
+
+@pytest.mark.parametrize(
+    ("kind", "format", "shift", "highest"),
+    [("timestamp", ">q", 946684800000000, 2**63 - 1), ("date", ">i", 10957, 2**31 - 1)],
+)
+def test_a_time_beyond_a_column_is_not_taken_for_infinity(kind: str, format: str, shift: int, highest: int) -> None:
+    for beyond in (highest - shift, highest - 1):
+        with pytest.raises(CopyError, match=r"row 2, column 1: .* after 9999") as caught:
+            copy_columns(stream(row(struct.pack(format, 0)), row(struct.pack(format, beyond))), [kind])
+        assert "as text" in str(caught.value.hint)
 
 
 def test_intervals_are_durations(numpy: Any) -> None:
@@ -94,8 +106,10 @@ def test_intervals_are_durations(numpy: Any) -> None:
     for beyond, reason in ((interval(0, 2**31 - 1, 0), "beyond"), (interval(2**31 - 1, 2**31 - 1, 2**63 - 1), "inf")):
         with pytest.raises(CopyError, match=f"row 2, column 1: interval: .*{reason}"):
             copy_columns(stream(interval(0, 0, 0), beyond), ["interval"])
-    with pytest.raises(CopyError, match="row 1, column 1: interval: a value that a column does not hold"):
-        copy_columns(stream(interval(0, 200_000_000, 0)), ["interval"])
+    # The last one is what numpy takes for "not a time".
+    for beyond in (interval(0, 200_000_000, 0), interval(0, -1, -(2**63) + 86_400_000_000)):
+        with pytest.raises(CopyError, match="row 1, column 1: interval: a value that a column does not hold"):
+            copy_columns(stream(beyond), ["interval"])
 
 
 def test_objects_of_other_types(numpy: Any) -> None:
