@@ -13,8 +13,9 @@ cdef class Layout:
     ``queue`` is the name of the queue that jobs of these rows have. ``payload`` names the columns of their payload; if
     it is None, those that stand between "id" and "priority" are meant, as in the tables of a queue.
 
-    Immutable. Raises ValueError for a name of a type that is not among these, for names that repeat or do not fit the
-    types, and for more columns than PostgreSQL can send; TypeError when ``types`` is one str or a name is no str.
+    Immutable. Raises ValueError for a name of a type that is not among these, for names that repeat, do not fit the
+    types or are none that PostgreSQL has, and for more columns than it can send; TypeError when ``types`` is one str or
+    a name is no str.
     """
 
     cdef readonly tuple names       # or None
@@ -82,6 +83,9 @@ cdef class Layout:
         for column, name in enumerate(self.names):
             if name in self._columns:
                 raise ValueError(f'two columns have the name "{name}"')
+            # Arrow's names end at a NUL, and are UTF-8.
+            if "\0" in name or not _is_utf8(name):
+                raise ValueError(f"no column has the name {name!r}: it has a NUL or a lone surrogate in it")
             self._columns[name] = column
         return 0
 
@@ -186,6 +190,15 @@ cdef class Layout:
             return _value(<_Type> self._types[column], field.data, field.length, memory)
         except _Fault as fault:
             raise self._error(row, column, fault.message, fault.hint) from fault.__cause__
+
+
+cdef bint _is_utf8(str text) except -1:
+    """Whether text has no lone surrogates."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _layout(names, types, json, queue, payload):

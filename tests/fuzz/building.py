@@ -30,6 +30,8 @@ ROOT = Path(__file__).parents[2]
 _FLAGS = [
     *("-g", "-O1", "-fPIC", "-fno-omit-frame-pointer", "-fsanitize=address,undefined,fuzzer-no-link"),
     "-fno-sanitize-recover=all",
+    # Columns with many buffers without a GB in each.
+    "-DPGBGW_WINDOW_BITS=7",
 ]
 
 # What Cython generates adds 0 to NULL where a function has no arguments, which C23 allows. The headers are checked.

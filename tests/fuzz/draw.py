@@ -126,6 +126,9 @@ def _interval(draw: Draw) -> bytes:
 
 
 def _text(draw: Draw) -> bytes:
+    # From 8192 bytes on a job gives a view.
+    if draw.chance(128):
+        return draw.pick([b"z", b"\xc3"]) * (8190 + draw.below(4))
     return b"".join(draw.raw(8) if draw.chance(4) else draw.pick(_WORDS) for _ in range(draw.below(5)))
 
 

@@ -217,6 +217,8 @@ def test_a_layout_in_messages() -> None:
     [
         (["a"], ["int8", "int8"], {}, "1 names for 2 columns"),
         (["a", "a"], ["int8", "int8"], {}, 'two columns have the name "a"'),
+        (["a\0b"], ["int8"], {}, "no column has the name 'a.x00b': it has a NUL"),
+        (["a", "\ud800"], ["int8", "int8"], {}, "a NUL or a lone surrogate"),
         (["a"], [0], {}, "0 is no OID"),
         (["a"], [2**32], {}, "no OID"),
         (["a"], ["text[][]"], {}, "no decoder"),
