@@ -183,21 +183,27 @@ cdef bytes _write_numeric(_Type type, value):
         raise _Fault("a number with more digits than numeric holds")
     if not value:
         return struct.pack(">hhHH", 0, 0, 0, scale)
-    text = ("".join(map(str, digits)) + "0" * max(0, exponent)).rjust(scale, "0")
-    # Groups of four digits to both sides of the point.
-    whole, fraction = text[:len(text) - scale], text[len(text) - scale:]
-    whole = "0" * (-len(whole) % 4) + whole
-    text = whole + fraction + "0" * (-scale % 4)
-    groups = [int(text[place:place + 4]) for place in range(0, len(text), 4)]
-    weight = len(whole) // 4 - 1
-    while groups[0] == 0:
-        del groups[0]
-        weight -= 1
-    while groups[-1] == 0:
-        del groups[-1]
-    sign = NUMERIC_NEGATIVE if negative else 0
-    # The number of groups goes up to 36864, and is read without a sign (numeric_recv, utils/adt/numeric.c).
-    return struct.pack(f">HhHH{len(groups)}h", len(groups), weight, sign, scale, *groups)
+    # Groups of four digits to both sides of the point, those of zeros at the end left out; the first digit is none.
+    weight, first = divmod(len(digits) + exponent - 1, 4)
+    padded = bytes(3 - first) + bytes(digits).rstrip(b"\0")
+    return _numeric_of(padded + bytes(-len(padded) % 4), weight, NUMERIC_NEGATIVE if negative else 0, scale)
+
+
+cdef bytes _numeric_of(bytes digits, int32_t weight, int32_t sign, int32_t scale):
+    """A numeric of some groups of four digits, each a byte (numeric_recv, utils/adt/numeric.c)."""
+    cdef const uint8_t *digit = <const uint8_t *> PyBytes_AS_STRING(digits)
+    # Up to 36864, and read without a sign.
+    cdef Py_ssize_t groups = len(digits) // 4
+    cdef bytes made = PyBytes_FromStringAndSize(NULL, 8 + 2 * groups)
+    cdef uint8_t *place = <uint8_t *> PyBytes_AS_STRING(made)
+    for number in (groups, weight, sign, scale):
+        pgbgw_put16(place, <uint16_t> <int32_t> number)
+        place += 2
+    for _ in range(groups):
+        pgbgw_put16(place, <uint16_t> (digit[0] * 1000 + digit[1] * 100 + digit[2] * 10 + digit[3]))
+        digit += 4
+        place += 2
+    return made
 
 
 cdef enum:
