@@ -24,10 +24,12 @@ def fuzz(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_nothing_is_found(target: str, tmp_path: Path) -> None:
-    """Some thousand inputs, the same ones each time as long as neither core nor target change."""
+    """Some thousand inputs, the same ones each time as long as neither core nor target change; fewer on a machine that
+    is held up.
+    """
     ran = fuzz(target, "--runs", "2500", "--seconds", "120", "--seed", "1", "--folder", str(tmp_path))
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert f"{target}: no finding in 25" in ran.stdout
+    assert re.search(rf"^{target}: no finding in \d{{3,}} inputs", ran.stdout)
     assert any((tmp_path / "corpus" / target).iterdir())
 
 
