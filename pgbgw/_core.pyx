@@ -25,9 +25,9 @@ from libc.stdint cimport (
 from libc.string cimport memcmp, memcpy, memset
 
 __all__ = [
-    "Columns", "CopyDecoder", "CopyEncoder", "CopyError", "Cron", "CronError", "Job", "JobDecoder", "Layout", "backoff",
-    "copy_columns", "copy_jobs", "decode_copy", "encode_copy", "interval_due", "result_columns", "result_jobs",
-    "result_layout", "result_tuples", "transport",
+    "Columns", "CopyDecoder", "CopyEncoder", "CopyError", "Cron", "CronError", "Held", "Job", "JobDecoder", "Layout",
+    "Row", "backoff", "copy_columns", "copy_jobs", "decode_copy", "encode_copy", "interval_due", "lease_keys",
+    "result_columns", "result_jobs", "result_layout", "result_tuples", "transport",
 ]
 
 include "core/headers.pxi"

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Generic, TypeVar
 
 from psycopg.types.json import Json, Jsonb
@@ -101,6 +102,10 @@ class Handle(Generic[P]):
     def __str__(self) -> str:
         return f'queue "{self.name}"'
 
+    def __hash__(self) -> int:
+        # Layouts are looked up by it at every claim, and there is one of each name.
+        return hash(self.table)
+
     def named(self, ending: str = "") -> str:
         """The table, or another object named after it, qualified and quoted."""
         return f"{quote_ident(self.schema)}.{quote_ident(self.table + ending)}"
@@ -185,6 +190,7 @@ def _marked(column: Column, value: Any) -> Any:
 PayloadClass = TypeVar("PayloadClass", bound=Payload)
 
 
+@lru_cache(maxsize=256)
 def handle_of(queue: Queue[PayloadClass]) -> Handle[PayloadClass]:
     """The queue of a declaration."""
     extension = queue.extension

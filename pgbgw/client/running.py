@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import Any, Generic, TypeAlias, TypeVar, overload
 
 import psycopg
 
 from pgbgw import _core
+from pgbgw.client.direct import ask
 from pgbgw.client.errors import explained
 from pgbgw.client.handle import Handle
 from pgbgw.client.operations import Operation
@@ -49,9 +51,18 @@ def run(connection: AnySync | AnyAsync, operation: Operation[T]) -> T | Awaitabl
 
 def _run(connection: psycopg.Connection[Any], operation: Operation[T]) -> T:
     try:
+        if operation.message is not None and (message := operation.message()) is not None:
+            result = ask(connection, message)
+            if result is not None:
+                assert operation.read_result is not None
+                return operation.read_result(result)
         with cursor_of(connection) as cursor:
-            cursor.execute(operation.statement.encode(), operation.parameters)
+            cursor.execute(operation.statement.encode(), operation.given())
             if operation.read_result is not None:
+                if cursor.pgresult is None:
+                    # In a pipeline it is asked for when somebody wants the rows, be there any to move to or not.
+                    with contextlib.suppress(IndexError):
+                        cursor.scroll(0)
                 return operation.read_result(cursor.pgresult)
             assert operation.read is not None
             return operation.read(cursor.fetchall())
@@ -62,8 +73,11 @@ def _run(connection: psycopg.Connection[Any], operation: Operation[T]) -> T:
 async def _run_async(connection: AnyAsync, operation: Operation[T]) -> T:
     try:
         async with taken_async(connection) as found, async_cursor_of(found) as cursor:
-            await cursor.execute(operation.statement.encode(), operation.parameters)
+            await cursor.execute(operation.statement.encode(), operation.given())
             if operation.read_result is not None:
+                if cursor.pgresult is None:
+                    with contextlib.suppress(IndexError):
+                        await cursor.scroll(0)
                 return operation.read_result(cursor.pgresult)
             assert operation.read is not None
             return operation.read(await cursor.fetchall())

@@ -112,5 +112,5 @@ def made(handle: Handle[Any], form: Form, result: Any) -> Any:
     """The rows of a binary result in the form that is wanted."""
     layout = layout_of(handle, result)
     if form == "jobs":
-        return [Job(handle, row) for row in _core.result_jobs(result, layout)]
+        return _core.result_jobs(result, layout, Job)
     return _core.result_tuples(result, layout) if form == "tuples" else _core.result_columns(result, layout)

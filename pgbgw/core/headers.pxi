@@ -121,19 +121,29 @@ cdef extern from "slab.h":
     ctypedef struct pgbgw_slab:
         PyObject *chunk
 
+    enum:
+        PGBGW_GC_HEAD
+
     ctypedef struct pgbgw_job:
+        pass
+
+    ctypedef struct pgbgw_held:
         pass
 
     ctypedef struct pgbgw_maker:
         PyTypeObject *type
         PyObject *chunk
         pgbgw_slab *slab
+        size_t head
+        size_t stride
         Py_ssize_t used
         Py_ssize_t slots
 
     PyObject *pgbgw_make_job(pgbgw_maker *maker, const uint8_t *row, int32_t size, Py_ssize_t wanted)
     void pgbgw_maker_done(pgbgw_maker *maker)
     void pgbgw_job_dealloc(PyObject *self) noexcept
+    void pgbgw_held_keep(PyObject *self, PyObject *value)
+    void pgbgw_held_dealloc(PyObject *self) noexcept
 
 cdef extern from "libpq.h":
     ctypedef struct pgbgw_libpq:

@@ -21,25 +21,20 @@ cdef class _Chunk:
         self.data = data
 
 
-@cython.final
 @cython.no_gc
-cdef class Job:
-    """One job: a window into the chunk in which its row was received, decoded where it is looked at.
+cdef class Row:
+    """What a row of a queue has: the attributes that every job has, and what was sent.
 
-    Its attributes are those of the columns that every job has; one that the table or the query does not have raises
-    AttributeError, NULL is None. ``job["address"]`` is a column of the payload, or any other by its name.
-
-    The chunk stays in memory as long as one of its jobs lives; ``detach()`` gives a job that holds its own row alone.
-    Jobs are made by JobDecoder, copy_jobs() and result_jobs(). They are immutable, and equal to themselves only; a
-    pickled one comes back detached.
-
-    What is read raises CopyError for a value that its type does not allow, or that Python's type does not hold.
+    A window into the chunk in which the row was received, decoded where it is looked at. An attribute that the table or
+    the query does not have raises AttributeError, NULL is None. CopyError is raised for a value that its type does not
+    allow, or that Python's type does not hold.
     """
 
     # As in pgbgw_job, slab.h
     cdef pgbgw_slab *slab
     cdef const uint8_t *row
     cdef int32_t size
+    cdef int32_t is_lost
 
     def __cinit__(self):
         raise TypeError("a Job is made of a received row")
@@ -89,11 +84,6 @@ cdef class Job:
         """Who has claimed it."""
         return _job_attribute(self, _layout_of_job(self).who, "who")
 
-    def payload(self):
-        """The payload as a new dict, in the order of its columns."""
-        layout = _layout_of_job(self)
-        return {name: _job_object(self, layout._column(name)) for name in layout.payload}
-
     def raw(self, str name not None):
         """The bytes of a column as they were sent, or None for NULL: of jsonb the JSON text, without its version.
 
@@ -131,6 +121,26 @@ cdef class Job:
             raise TypeError(f"{layout._label(column)} is no timestamp")
         return None if field.length == -1 else <int64_t> pgbgw_get64(field.data)
 
+
+@cython.final
+@cython.no_gc
+cdef class Job(Row):
+    """One job: a window into the chunk in which its row was received, decoded where it is looked at.
+
+    Its attributes are those of the columns that every job has; one that the table or the query does not have raises
+    AttributeError, NULL is None. ``job["address"]`` is a column of the payload, or any other by its name.
+
+    The chunk stays in memory as long as one of its jobs lives; ``detach()`` gives a job that holds its own row alone.
+    Jobs are made by JobDecoder, copy_jobs() and result_jobs(). They are immutable, and equal to themselves only; a
+    pickled one comes back detached.
+
+    What is read raises CopyError for a value that its type does not allow, or that Python's type does not hold.
+    """
+
+    def payload(self):
+        """The payload as a new dict, in the order of its columns."""
+        return _payload_of(self)
+
     def detach(self):
         """The same job with a copy of its row, which lets the chunk go."""
         return _job(_layout_of_job(self), self.row[:self.size])
@@ -164,26 +174,70 @@ cdef class Job:
         return f"<Job {'?' if layout.id < 0 else self.id}{queue}{attempt}>"
 
 
+cdef class Held(Row):
+    """A job that a program has: one that may be marked as lost, and keeps an object, such as what its payload came to.
+
+    A class is derived from it by whoever wants to give it more methods, with ``__slots__ = ()``: result_jobs() makes
+    its objects, which have no room for more.
+    """
+
+    cdef object _kept
+
+    @property
+    def lost(self):
+        """Whether it is marked; it is not at first."""
+        return self.is_lost != 0
+
+    @lost.setter
+    def lost(self, bint value):
+        self.is_lost = value
+
+    @property
+    def kept(self):
+        """What is kept, None at first."""
+        return self._kept
+
+    @kept.setter
+    def kept(self, value):
+        pgbgw_held_keep(<PyObject *> self, <PyObject *> value)
+
+    def fields(self):
+        """The payload as a new dict, in the order of its columns."""
+        return _payload_of(self)
+
+    def row_bytes(self):
+        """The row, as it was received."""
+        return self.row[:self.size]
+
+
+(<PyTypeObject *> Row).tp_dealloc = pgbgw_job_dealloc
 (<PyTypeObject *> Job).tp_dealloc = pgbgw_job_dealloc
-# The slabs are laid out by a struct of their own.
+(<PyTypeObject *> Held).tp_dealloc = pgbgw_held_dealloc
+# The slabs are laid out by structs of their own.
 assert (<PyTypeObject *> Job).tp_basicsize == sizeof(pgbgw_job)
+assert (<PyTypeObject *> Held).tp_basicsize == sizeof(pgbgw_held)
 
 
-cdef inline Layout _layout_of_job(Job job):
+cdef inline Layout _layout_of_job(Row job):
     return (<_Chunk> job.slab.chunk).layout
 
 
-cdef object _job_attribute(Job job, int32_t column, str name):
+cdef object _job_attribute(Row job, int32_t column, str name):
     if column < 0:
         raise AttributeError(f'the rows of this job have no column "{name}"')
     return _job_object(job, column)
 
 
-cdef object _job_object(Job job, int32_t column):
+cdef object _job_object(Row job, int32_t column):
     return _layout_of_job(job)._object(None, column, pgbgw_field_at(job.row, column), NULL)
 
 
-def _job(Layout layout not None, bytes row not None):
+cdef dict _payload_of(Row job):
+    layout = _layout_of_job(job)
+    return {name: _job_object(job, layout._column(name)) for name in layout.payload}
+
+
+def _job(Layout layout not None, bytes row not None, type kind=None):
     """A job of a row by itself, as a pickle has it."""
     cdef pgbgw_walked walked
     cdef const uint8_t *start = <const uint8_t *> PyBytes_AS_STRING(row)
@@ -194,7 +248,7 @@ def _job(Layout layout not None, bytes row not None):
     if walked.size != len(row):
         raise CopyError(f"{len(row) - walked.size} bytes follow the row")
     chunk = _Chunk(layout, row)
-    cdef pgbgw_maker maker = _maker(chunk)
+    cdef pgbgw_maker maker = _maker(chunk, kind)
     try:
         _append_job(jobs, &maker, start, <Py_ssize_t> walked.size, 1)
     finally:
@@ -202,10 +256,22 @@ def _job(Layout layout not None, bytes row not None):
     return jobs[0]
 
 
-cdef pgbgw_maker _maker(_Chunk chunk) noexcept:
-    """A maker of a chunk's jobs, which must not outlive the caller's hold on the chunk."""
+cdef pgbgw_maker _maker(_Chunk chunk, type kind) except *:
+    """A maker of a chunk's jobs of class Job, or of one that is derived from Held; it must not outlive the caller's
+    hold on the chunk.
+    """
     cdef pgbgw_maker maker
     maker.type = <PyTypeObject *> Job
+    maker.head = 0
+    maker.stride = sizeof(pgbgw_job)
+    if kind is not None:
+        if not issubclass(kind, Held) or (<PyTypeObject *> kind).tp_basicsize != sizeof(pgbgw_held):
+            raise TypeError(f"{kind.__name__} is not derived from Held, with __slots__ = ()")
+        # That of a class statement would free each job by itself.
+        (<PyTypeObject *> kind).tp_dealloc = pgbgw_held_dealloc
+        maker.type = <PyTypeObject *> kind
+        maker.head = PGBGW_GC_HEAD
+        maker.stride = PGBGW_GC_HEAD + sizeof(pgbgw_held)
     maker.chunk = <PyObject *> chunk
     maker.slab = NULL
     maker.used = maker.slots = 0
@@ -219,6 +285,53 @@ cdef inline int _append_job(
     if job == NULL:
         _reraise()
     return pgbgw_append(jobs, job)
+
+
+def lease_keys(jobs):
+    """The ids and the tokens of some jobs: two arrays of int8 in binary, as array_send() in utils/adt/arrayfuncs.c
+    writes them.
+
+    Raises TypeError for what is no job, AttributeError for rows without these columns, and ValueError where they are
+    NULL.
+    """
+    cdef list rows = list(jobs)
+    return _int8_array(rows, "id"), _int8_array(rows, "token")
+
+
+cdef bytes _int8_array(list rows, str name):
+    cdef Py_ssize_t count = len(rows)
+    cdef bytes made = PyBytes_FromStringAndSize(NULL, 12 + (8 + 12 * count if count else 0))
+    cdef uint8_t *place = <uint8_t *> PyBytes_AS_STRING(made)
+    cdef pgbgw_field field
+    cdef Layout layout
+    cdef int32_t column
+    # the dimensions, whether there is a NULL, the type of the elements; then the length and the lower bound
+    pgbgw_put32(place, count != 0)
+    pgbgw_put32(place + 4, 0)
+    pgbgw_put32(place + 8, INT8_OID)
+    place += 12
+    if count == 0:
+        return made
+    if count > PGBGW_MAX_SIZE // 12:
+        raise ValueError(f"{count} jobs are more than fit into an array")
+    pgbgw_put32(place, <uint32_t> count)
+    pgbgw_put32(place + 4, 1)
+    place += 8
+    for job in rows:
+        if not isinstance(job, Row):
+            raise TypeError(f"not a job: {type(job).__name__}")
+        layout = _layout_of_job(<Row> job)
+        column = layout.id if name == "id" else layout.token
+        if column < 0:
+            raise AttributeError(f'the rows of this job have no column "{name}"')
+        field = pgbgw_field_at((<Row> job).row, column)
+        # Of no other type has a layout these columns.
+        if field.length != 8:
+            raise ValueError(f'the column "{name}" of a job is NULL')
+        pgbgw_put32(place, 8)
+        memcpy(place + 4, field.data, 8)
+        place += 12
+    return made
 
 
 def _live_slabs():
@@ -242,7 +355,7 @@ cdef class JobDecoder(_Stream):
         cdef Py_ssize_t size = len(data)
         cdef Py_ssize_t length
         chunk = _Chunk(self._reader.layout, data)
-        cdef pgbgw_maker maker = _maker(chunk)
+        cdef pgbgw_maker maker = _maker(chunk, None)
         try:
             while True:
                 length = self._next(start + place, size - place)

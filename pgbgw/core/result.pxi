@@ -242,8 +242,9 @@ cdef enum:
     CHUNK_SIZE = 1 << 20
 
 
-def result_jobs(result, Layout layout not None):
-    """The rows of a psycopg.pq.PGresult, which must be in binary, as jobs.
+def result_jobs(result, Layout layout not None, type kind=None):
+    """The rows of a psycopg.pq.PGresult, which must be in binary, as jobs of class Job, or of one
+    that is derived from Held.
 
     The rows are copied in chunks of up to 1 MB, so that the result can be cleared, and memory goes as jobs do. Raises
     CopyError when the result has no rows, and when its columns are not those of the layout.
@@ -259,18 +260,20 @@ def result_jobs(result, Layout layout not None):
         while first < source.rows:
             begin = first
             rows = source.pack(&first, CHUNK_SIZE, sizes)
-            _append_jobs(jobs, layout, rows, sizes + begin, first - begin)
+            _append_jobs(jobs, layout, kind, rows, sizes + begin, first - begin)
     finally:
         PyMem_Free(sizes)
     return jobs
 
 
-cdef int _append_jobs(list jobs, Layout layout, bytes rows, const int32_t *sizes, Py_ssize_t count) except -1:
+cdef int _append_jobs(
+    list jobs, Layout layout, type kind, bytes rows, const int32_t *sizes, Py_ssize_t count
+) except -1:
     """Append the jobs of as many rows, which lie side by side."""
     cdef const uint8_t *place = <const uint8_t *> PyBytes_AS_STRING(rows)
     cdef Py_ssize_t row
     chunk = _Chunk(layout, rows)
-    cdef pgbgw_maker maker = _maker(chunk)
+    cdef pgbgw_maker maker = _maker(chunk, kind)
     try:
         for row in range(count):
             _append_job(jobs, &maker, place, sizes[row], count - row)

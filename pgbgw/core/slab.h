@@ -31,14 +31,33 @@ typedef struct
 	Py_ssize_t	live;			/* jobs, and one for the maker that is at it */
 } pgbgw_slab;
 
-/* Begins as the struct does that Cython makes of the class Job. */
+/* Begins as the struct does that Cython makes of the class Row. */
 typedef struct
 {
 	PyObject_HEAD
 	pgbgw_slab *slab;
 	const uint8_t *row;			/* in the bytes of the chunk; it has been walked */
 	int32_t		size;			/* of the row */
+	int32_t		lost;			/* of a job that is held */
 } pgbgw_job;
+
+/* As the struct that Cython makes of the class Held, with an object that may refer to anything. */
+typedef struct
+{
+	pgbgw_job	job;
+	PyObject   *kept;
+} pgbgw_held;
+
+/*
+ * What the collector has before each object that it knows: two words, zero as
+ * long as the object is not tracked (InternalDocs/garbage_collector.md of
+ * CPython).  A build without the GIL has none.
+ */
+#ifdef Py_GIL_DISABLED
+#define PGBGW_GC_HEAD 0
+#else
+#define PGBGW_GC_HEAD (2 * sizeof(uintptr_t))
+#endif
 
 /* Makes the jobs of one chunk. */
 typedef struct
@@ -46,6 +65,8 @@ typedef struct
 	PyTypeObject *type;
 	PyObject   *chunk;			/* borrowed */
 	pgbgw_slab *slab;
+	size_t		head;			/* what a slot has before its job, for the collector */
+	size_t		stride;			/* the size of a slot */
 	Py_ssize_t	used;			/* of its slots */
 	Py_ssize_t	slots;
 } pgbgw_maker;
@@ -76,7 +97,7 @@ pgbgw_make_job(pgbgw_maker *maker, const uint8_t *row, int32_t size, Py_ssize_t 
 	if (maker->used == maker->slots)
 	{
 		Py_ssize_t	slots = wanted < PGBGW_SLAB_JOBS ? wanted : PGBGW_SLAB_JOBS;
-		pgbgw_slab *slab = PyObject_Malloc(sizeof(pgbgw_slab) + (size_t) slots * sizeof(pgbgw_job));
+		pgbgw_slab *slab = PyObject_Malloc(sizeof(pgbgw_slab) + (size_t) slots * maker->stride);
 
 		if (slab == NULL)
 			return PyErr_NoMemory();
@@ -89,11 +110,17 @@ pgbgw_make_job(pgbgw_maker *maker, const uint8_t *row, int32_t size, Py_ssize_t 
 		maker->used = 0;
 		maker->slots = slots;
 	}
-	job = (pgbgw_job *) (maker->slab + 1) + maker->used++;
+	job = (pgbgw_job *) ((char *) (maker->slab + 1) + (size_t) maker->used++ * maker->stride + maker->head);
 	job->slab = maker->slab;
 	job->row = row;
 	job->size = size;
+	job->lost = 0;
 	maker->slab->live++;
+	if (maker->stride != sizeof(pgbgw_job))
+	{
+		memset((char *) job - maker->head, 0, maker->head);
+		((pgbgw_held *) job)->kept = Py_NewRef(Py_None);
+	}
 #if defined(Py_GIL_DISABLED) || defined(Py_REF_DEBUG)
 	return PyObject_Init((PyObject *) job, maker->type);
 #else
@@ -132,6 +159,36 @@ pgbgw_job_dealloc(PyObject *self)
 		pgbgw_slab_release(slab);
 	if (PyType_HasFeature(type, Py_TPFLAGS_HEAPTYPE))
 		Py_DECREF(type);
+}
+
+/*
+ * pgbgw_held_keep
+ *		Give a job that is held an object to keep.
+ *
+ * From then on the collector has to know the job, since the object may refer
+ * back to it.
+ */
+static inline void
+pgbgw_held_keep(PyObject *self, PyObject *value)
+{
+	PyObject   *before = ((pgbgw_held *) self)->kept;
+
+	((pgbgw_held *) self)->kept = Py_NewRef(value);
+	Py_XDECREF(before);
+#ifndef Py_GIL_DISABLED
+	if (!PyObject_GC_IsTracked(self))
+		PyObject_GC_Track(self);
+#endif
+}
+
+static void
+pgbgw_held_dealloc(PyObject *self)
+{
+#ifndef Py_GIL_DISABLED
+	PyObject_GC_UnTrack(self);
+#endif
+	Py_CLEAR(((pgbgw_held *) self)->kept);
+	pgbgw_job_dealloc(self);
 }
 
 #endif							/* PGBGW_SLAB_H */

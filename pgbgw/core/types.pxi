@@ -60,6 +60,7 @@ cdef class _Type:
 
 
 cdef enum:
+    INT8_OID = 20
     JSON_OID = 114
     BYTEA_OID = 17
 
@@ -68,7 +69,7 @@ cdef enum:
 cdef dict _TABLE = {
     "int2": (21, 1005, PGBGW_INT2, 2),
     "int4": (23, 1007, PGBGW_INT4, 4),
-    "int8": (20, 1016, PGBGW_INT8, 8),
+    "int8": (INT8_OID, 1016, PGBGW_INT8, 8),
     "bool": (16, 1000, PGBGW_BOOL, 1),
     "float4": (700, 1021, PGBGW_FLOAT4, 4),
     "float8": (701, 1022, PGBGW_FLOAT8, 8),

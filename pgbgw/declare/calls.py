@@ -6,6 +6,7 @@ The client is imported when it is called for: who checks or builds a declaration
 from __future__ import annotations
 
 import datetime
+import functools
 import importlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
@@ -360,5 +361,6 @@ class QueueCalls(Generic[P]):
         return consumer.run()  # type: ignore[no-any-return]
 
 
+@functools.cache
 def _client() -> Any:
     return importlib.import_module("pgbgw.client")
