@@ -104,7 +104,7 @@ def _ours(form: str, size: int) -> Callable[[Setting], Step]:
         queue: Any = getattr(wanted("bench.declarations.client"), setting["queue"])
 
         def step(asked: Setting) -> int:
-            return sum(len(piece) for piece in queue.stream(connection, form=form, size=size))
+            return sum(len(piece) for piece in queue.stream(connection, form=form, size=size, exclusive=True))
 
         return step
 

@@ -13,6 +13,7 @@ import sys
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING
 from cpython.datetime cimport import_datetime
+from cpython.exc cimport PyErr_CheckSignals
 from cpython.mem cimport PyMem_Calloc, PyMem_Free, PyMem_Malloc, PyMem_RawCalloc
 from cpython.object cimport PyObject
 from cpython.pycapsule cimport PyCapsule_New
@@ -22,12 +23,13 @@ from libc.errno cimport EIO
 from libc.stdint cimport (
     INT32_MAX, INT32_MIN, INT64_MAX, INT64_MIN, int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 )
-from libc.string cimport memcmp, memcpy, memset
+from libc.stddef cimport ptrdiff_t
+from libc.string cimport memcmp, memcpy, memmove, memset
 
 __all__ = [
-    "Columns", "CopyDecoder", "CopyEncoder", "CopyError", "Cron", "CronError", "Held", "Job", "JobDecoder", "Layout",
-    "Row", "backoff", "copy_columns", "copy_jobs", "decode_copy", "encode_copy", "interval_due", "lease_keys",
-    "result_columns", "result_jobs", "result_layout", "result_tuples", "transport",
+    "Columns", "CopyDecoder", "CopyEncoder", "CopyError", "CopyReceiver", "Cron", "CronError", "Held", "Job",
+    "JobDecoder", "Layout", "Row", "backoff", "copy_columns", "copy_jobs", "decode_copy", "encode_copy", "interval_due",
+    "is_plain", "lease_keys", "result_columns", "result_jobs", "result_layout", "result_tuples", "transport",
 ]
 
 include "core/headers.pxi"
@@ -39,5 +41,6 @@ include "core/job.pxi"
 include "core/result.pxi"
 include "core/encode.pxi"
 include "core/columns.pxi"
+include "core/receive.pxi"
 include "core/backoff.pxi"
 include "core/calendar.pxi"

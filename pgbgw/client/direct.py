@@ -20,7 +20,7 @@ from psycopg import errors, pq, waiting
 
 from pgbgw._core import transport
 
-__all__ = ["Message", "ask", "is_direct"]
+__all__ = ["Message", "ask", "give_up", "is_direct", "link_of", "tell_notifications"]
 
 Message: TypeAlias = tuple[bytes, tuple[int, ...], tuple[bytes | None, ...]]
 """A statement with $1 and so on, the types of its parameters by OID, and their values in binary."""
@@ -51,6 +51,17 @@ class _Link:
         self.socket = connection.pgconn.socket
         self.poll = select.poll()
         self.poll.register(self.socket, select.POLLIN)
+
+    def flush(self, pgconn: pq.abc.PGconn) -> None:
+        """Send all that is to be sent."""
+        while pgconn.flush():
+            # The server may want to be read before it reads on.
+            self.poll.modify(self.socket, select.POLLIN | select.POLLOUT)
+            try:
+                if any(found & select.POLLIN for _, found in self.poll.poll(_LOOK)):
+                    pgconn.consume_input()
+            finally:
+                self.poll.modify(self.socket, select.POLLIN)
 
 
 _links: dict[int, _Link] = {}
@@ -94,9 +105,7 @@ def ask(connection: psycopg.Connection[Any], message: Message) -> pq.abc.PGresul
         state = pgconn.transaction_status
         if not _may(connection, state):
             return None
-        link = _links.get(id(connection))
-        if link is None or link.connection() is not connection:
-            link = _links[id(connection)] = _Link(connection)
+        link = link_of(connection)
         result: pq.abc.PGresult | None
         try:
             # In a transaction a statement that is gone would be the end of it.
@@ -110,8 +119,16 @@ def ask(connection: psycopg.Connection[Any], message: Message) -> pq.abc.PGresul
         except psycopg.Error:
             raise
         except BaseException:
-            _end(connection, link)
+            give_up(connection, link)
             raise
+
+
+def link_of(connection: psycopg.Connection[Any]) -> _Link:
+    """What is known of a connection."""
+    link = _links.get(id(connection))
+    if link is None or link.connection() is not connection:
+        link = _links[id(connection)] = _Link(connection)
+    return link
 
 
 def _prepared(link: _Link, pgconn: Any, message: Message) -> Any:
@@ -134,26 +151,24 @@ def _prepared(link: _Link, pgconn: Any, message: Message) -> Any:
 
 def _result(link: _Link, pgconn: Any, wanted: int = _ROWS) -> Any:
     """Wait for the one result of what was sent."""
-    while pgconn.flush():
-        # The server may want to be read before it reads on.
-        link.poll.modify(link.socket, select.POLLIN | select.POLLOUT)
-        try:
-            if any(found & select.POLLIN for _, found in link.poll.poll(_LOOK)):
-                pgconn.consume_input()
-        finally:
-            link.poll.modify(link.socket, select.POLLIN)
+    link.flush(pgconn)
     result = _next(link, pgconn)
     while _next(link, pgconn) is not None:
         pass
-    while (notify := pgconn.notifies()) is not None:
-        if pgconn.notify_handler is not None:
-            pgconn.notify_handler(notify)
+    tell_notifications(pgconn)
     if result is None or result.status != wanted:
         if result is None:
             raise psycopg.OperationalError("the server has sent no result")
         connection = link.connection()
         raise errors.error_from_result(result, encoding=connection.info.encoding if connection else "utf-8")
     return result
+
+
+def tell_notifications(pgconn: Any) -> None:
+    """Hand on what has come, as psycopg does after each statement."""
+    while (notify := pgconn.notifies()) is not None:
+        if pgconn.notify_handler is not None:
+            pgconn.notify_handler(notify)
 
 
 def _next(link: _Link, pgconn: Any) -> Any:
@@ -163,7 +178,7 @@ def _next(link: _Link, pgconn: Any) -> Any:
     return pgconn.get_result()
 
 
-def _end(connection: psycopg.Connection[Any], link: _Link) -> None:
+def give_up(connection: psycopg.Connection[Any], link: _Link) -> None:
     """Have the server end what was interrupted, and read what it still sends; or close the connection."""
     pgconn = connection.pgconn
     try:

@@ -160,6 +160,18 @@ cdef extern from "libpq.h":
     const pgbgw_field *const *pgbgw_result_values(const pgbgw_libpq *libpq, const void *result)
     bint pgbgw_libpq_find(pgbgw_libpq *libpq, const char *path)
 
+    bint pgbgw_libpq_plain(const char *path, const void *connection)
+
+cdef extern from "receive.h" nogil:
+    enum:
+        PGBGW_CLOSED
+
+    ptrdiff_t pgbgw_receive(int socket, uint8_t *place, size_t size, int milliseconds)
+
+cdef extern from "receive.h":
+    bint pgbgw_is_alone(PyObject *item)
+    Py_ssize_t pgbgw_find_alone(PyObject *items, Py_ssize_t size)
+
 cdef extern from "encode.h":
     ctypedef struct pgbgw_buffer:
         uint8_t *data

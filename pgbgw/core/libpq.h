@@ -77,6 +77,29 @@ pgbgw_libpq_find(pgbgw_libpq *libpq, const char *path)
 }
 
 /*
+ * pgbgw_libpq_plain
+ *		Whether a connection is known to use neither TLS nor GSSAPI encryption, so
+ *		that its socket has the protocol as it is.
+ */
+static inline int
+pgbgw_libpq_plain(const char *path, const void *connection)
+{
+	void	   *module = dlopen(path, RTLD_LAZY | RTLD_LOCAL | RTLD_NOLOAD);
+	int			(*tls) (const void *connection);
+	int			(*gssapi) (const void *connection);
+	int			found;
+
+	if (module == NULL)
+		return 0;
+	found = pgbgw_libpq_symbol(module, "PQsslInUse", &tls, sizeof(tls))
+		&& pgbgw_libpq_symbol(module, "PQgssEncInUse", &gssapi, sizeof(gssapi))
+		&& !tls(connection)
+		&& !gssapi(connection);
+	dlclose(module);
+	return found;
+}
+
+/*
  * How a result begins (struct pg_result, libpq-int.h).  It is private, but has
  * begun so since version 7, and psycopg's own compiled part relies on it too.
  */

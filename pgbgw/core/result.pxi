@@ -4,6 +4,8 @@ import os
 
 cdef pgbgw_libpq _libpq
 cdef object _libpq_results = None       # the class of the results that it can read
+cdef object _libpq_connections = None   # and that of the connections that made them
+cdef bytes _libpq_path = None
 cdef bint _libpq_sought = False
 
 cdef enum:
@@ -14,7 +16,7 @@ cdef tuple _WITH_ROWS = (2, 9, 12)
 
 
 cdef int _seek_libpq() except -1:
-    global _libpq_results, _libpq_sought
+    global _libpq_results, _libpq_connections, _libpq_path, _libpq_sought
     if _libpq_sought:
         return 0
     pq = sys.modules.get("psycopg.pq")
@@ -27,7 +29,7 @@ cdef int _seek_libpq() except -1:
         return 0
     # The version tells a libpq that some other module has put in front of psycopg's.
     if pgbgw_libpq_find(&_libpq, os.fsencode(path)) and _libpq.version() == pq.version():
-        _libpq_results = pq.PGresult
+        _libpq_results, _libpq_connections, _libpq_path = pq.PGresult, pq.PGconn, os.fsencode(path)
     return 0
 
 
@@ -39,6 +41,14 @@ def transport():
     """
     _seek_libpq()
     return "psycopg" if _libpq_results is None else "libpq"
+
+
+def is_plain(pgconn):
+    """Whether the socket of a psycopg.pq.PGconn is known to have PostgreSQL's protocol as it is, without encryption."""
+    _seek_libpq()
+    if _libpq_connections is None or type(pgconn) is not _libpq_connections or pgconn.pgconn_ptr is None:
+        return False
+    return pgbgw_libpq_plain(_libpq_path, <const void *> <size_t> pgconn.pgconn_ptr)
 
 
 @cython.final

@@ -250,6 +250,7 @@ class QueueCalls(Generic[P]):
         *,
         form: Literal["jobs"] = "jobs",
         size: int = 1000,
+        exclusive: bool = False,
     ) -> Iterator[list[Job[P]]]: ...
     @overload
     def stream(
@@ -259,6 +260,7 @@ class QueueCalls(Generic[P]):
         *,
         form: Literal["tuples"],
         size: int = 1000,
+        exclusive: bool = False,
     ) -> Iterator[list[tuple[Any, ...]]]: ...
     @overload
     def stream(
@@ -268,6 +270,7 @@ class QueueCalls(Generic[P]):
         *,
         form: Literal["columns"],
         size: int = 1000,
+        exclusive: bool = False,
     ) -> Iterator[Columns]: ...
     @overload
     def stream(
@@ -303,6 +306,7 @@ class QueueCalls(Generic[P]):
         *,
         form: Form = "jobs",
         size: int = 1000,
+        exclusive: bool = False,
     ) -> Iterator[Any] | AsyncIterator[Any]:
         """Read what lies in the queue, and leave it there: jobs of a status, in pieces of up to ``size``.
 
@@ -311,6 +315,8 @@ class QueueCalls(Generic[P]):
             status: "ready", "later", "running", "failed" or "done".
             form: "jobs", "tuples" of all columns, or "columns", which pyarrow, pandas and polars take as they are.
             size: how many jobs a piece has at most.
+            exclusive: nothing else is done on the connection until the end, or ``close()`` of the iterator; that is
+                about twice as fast, and so it is over a pool.
 
         All are seen as of the first piece, but for an asynchronous connection in autocommit, where each piece is a
         statement of its own. The loop may be left early; what else is done on the connection meanwhile is kept.
@@ -319,8 +325,10 @@ class QueueCalls(Generic[P]):
             ClientError: the queue keeps no jobs of that status, or they are not for this role.
         """
         client = _client()
-        read = client.stream_async if client.is_asynchronous(connection) else client.stream
-        return read(connection, client.handle_of(self), status, form, size)  # type: ignore[no-any-return]
+        handle = client.handle_of(self)
+        if client.is_asynchronous(connection):
+            return client.stream_async(connection, handle, status, form, size)  # type: ignore[no-any-return]
+        return client.stream(connection, handle, status, form, size, exclusive)  # type: ignore[no-any-return]
 
     def consume(
         self,
