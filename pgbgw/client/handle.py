@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Generic, TypeVar
 
+import msgspec
 from psycopg.types.json import Json, Jsonb
 
 from pgbgw import _core
@@ -20,6 +21,8 @@ __all__ = ["JSON_TYPES", "Column", "Handle", "handle_of"]
 
 JSON_TYPES = frozenset({"json", "jsonb", "json[]", "jsonb[]"})
 """Types whose values are JSON, or arrays of such."""
+
+_parse = msgspec.json.Decoder().decode
 
 # json.dumps() makes an encoder for each call that has an option.
 _dumps = json.JSONEncoder(ensure_ascii=False).encode
@@ -140,7 +143,8 @@ class Handle(Generic[P]):
         if self.payload is None:
             return values  # type: ignore[return-value]  # P is Any there
         made = object.__new__(self.payload)
-        made.__dict__.update(values)
+        # A dict of nobody else's: taken as it is, it need not be copied.
+        made.__dict__ = values
         return made
 
     def layout(self) -> _core.Layout | None:
@@ -161,10 +165,14 @@ class Handle(Generic[P]):
 
 
 def _loaded(value: Any) -> Any:
-    """JSON as the core gives it, as objects of Python."""
-    if isinstance(value, list):
-        return [_loaded(each) for each in value]
-    return None if value is None else json.loads(value)
+    """JSON as the core gives it, as objects of Python: those that ``json.loads`` makes."""
+    if value.__class__ is str:
+        try:
+            return _parse(value)
+        except msgspec.DecodeError:
+            # A number that is too large for it, or half a surrogate pair.
+            return json.loads(value)
+    return None if value is None else [_loaded(each) for each in value]
 
 
 def _dumped(column: Column, value: Any) -> Any:
