@@ -76,6 +76,7 @@ class Consumer(Generic[P]):
 
         Raises:
             ClientError: the queue has no leases.
+            TypeError: the handler can't be called with a payload, or a payload and a job.
             ValueError: an argument can't be used.
         """
         if handle.lease_seconds is None:

@@ -42,6 +42,11 @@ class Bell:
             if self._rung is not None:
                 self._rung.send(b"x")
 
+    def fileno(self) -> int:
+        """What can be read once it has rung, for who waits for other things as well."""
+        assert self._heard is not None
+        return self._heard.fileno()
+
     def wait(self, timeout: float, also: int | None = None) -> bool:
         """Wait until it rings, or the file descriptor ``also`` can be read, s; whether ``also`` can be."""
         assert self._heard is not None

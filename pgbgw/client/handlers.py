@@ -31,8 +31,10 @@ class Handlers(Generic[P]):
         """Make ready.
 
         Raises:
+            TypeError: the handler takes neither one argument nor two.
             ValueError: no such number can run, or the executor can't run this handler.
         """
+        _check(handler)
         if concurrency < 1:
             raise ValueError(f"concurrency is not a positive number: {concurrency}")
         if executor is not None and is_asynchronous(handler):
@@ -174,6 +176,28 @@ def _takes_job(handler: Handler) -> bool:
     placed = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     required = [p for p in parameters if p.kind in placed and p.default is inspect.Parameter.empty]
     return len(required) >= 2
+
+
+def _check(handler: Handler) -> None:
+    """See that a handler can be called, before there is a job whose attempt would be lost.
+
+    Raises:
+        TypeError: it can't.
+    """
+    if not callable(handler):
+        raise TypeError(f"the handler is not a function: {handler!r}")
+    try:
+        signature = inspect.signature(handler)
+    except (TypeError, ValueError):
+        # some of those that are written in C do not tell
+        return
+    try:
+        signature.bind(*[None] * (2 if _takes_job(handler) else 1))
+    except TypeError as error:
+        raise TypeError(
+            f"the handler {_name(handler)}{signature} can't be called: {error};"
+            " it takes the payload, or the payload and the job"
+        ) from error
 
 
 def _name(handler: Handler) -> str:
