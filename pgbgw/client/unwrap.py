@@ -180,7 +180,7 @@ def _is(given: object, library: str, *names: str) -> bool:
     )
 
 
-_BY_SQL = "enqueuing is plain SQL in any driver: SELECT shop.mail_enqueue(...), see docs/queues.md"
+_BY_SQL = "enqueuing is plain SQL in any driver: SELECT shop.mail_enqueue(...), see docs/integrations.md"
 
 
 def _other_driver(given: object, found: object) -> NotAConnection:

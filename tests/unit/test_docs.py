@@ -107,6 +107,13 @@ def declarations() -> Iterator[Any]:
             yield pytest.param(page, block.text if alone else f"{first}\n{block.text}", id=f"{name}-{number}")
 
 
+def test_what_is_shown_of_examples_is_theirs() -> None:
+    shown = [block for page in PAGES for block in blocks(page) if block.note.startswith("from: ")]
+    assert len(shown) >= 4
+    for block in shown:
+        assert block.text in (ROOT / block.note.removeprefix("from: ")).read_text(encoding="utf-8"), block.note
+
+
 @pytest.mark.parametrize(("page", "text"), list(declarations()))
 def test_declarations_pass(page: Path, text: str, tmp_path: Path) -> None:
     for needed in re.findall(r'source="(\w+\.c)"', text):
