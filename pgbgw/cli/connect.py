@@ -16,11 +16,17 @@ __all__ = ["connect"]
 
 @click.command(
     short_help="Open psql on the project's cluster.",
-    epilog=options.examples("pgbgw connect", "pgbgw connect shopdb", "pgbgw connect -c 'SELECT now()'"),
+    epilog=options.examples(
+        "pgbgw connect",
+        "pgbgw connect shopdb",
+        "pgbgw connect -c 'SELECT now()'",
+        'python send.py "$(pgbgw connect --show)"',
+    ),
 )
 @click.argument("dbname", required=False)
 @click.option("--command", "-c", "commands", multiple=True, metavar="SQL", help="Run SQL and end; may be repeated.")
-def connect(dbname: str | None, commands: tuple[str, ...]) -> None:
+@click.option("--show", is_flag=True, help="Print the connection string, for programs, and end.")
+def connect(dbname: str | None, commands: tuple[str, ...], show: bool) -> None:
     """Open psql on the cluster that pgbgw run has started here, in DBNAME or else in the database of the workers.
 
     psql takes the place of this command, so its exit code is psql's.
@@ -28,6 +34,11 @@ def connect(dbname: str | None, commands: tuple[str, ...]) -> None:
     cluster = the_cluster(running=True)
     latest = Project(Path.cwd()).latest
     database = dbname or next(iter(latest.serves if latest else ()), "postgres")
+    if show:
+        if commands:
+            raise click.UsageError("--show goes without --command")
+        click.echo(cluster.conninfo(database))
+        return
     command = cluster.psql_command(database)
     for statement in commands:
         command += ["-c", statement]

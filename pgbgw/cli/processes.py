@@ -193,8 +193,8 @@ class _Crew:
             _log.warning("process %d has ended %s; another one is started in %.1f s", pid, how, place.pause)
             place.pause = min(place.pause * 2, _LONGEST_PAUSE)
             self.restarted += 1
-        elif code != 0:
-            _log.warning("process %d has ended with status %d", pid, code)
+        elif code not in (0, -signal.SIGTERM, -signal.SIGKILL):
+            _log.warning("process %d has ended with status %s", pid, code)
 
 
 def _start(place: _Place, work: Work) -> None:
@@ -237,6 +237,8 @@ def _consume(work: Work, results: Connection) -> None:
     threading.Thread(target=_end_with_parent, name="pgbgw parent", daemon=True).start()
     with _told():
         found = consumer_of(work).run()
+        # it ends as it is
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         results.send({each.name: getattr(found, each.name) for each in fields(Consumed)})
 
 
