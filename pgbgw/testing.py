@@ -11,25 +11,31 @@ Tests ask for the fixture ``pgbgw_database``; see docs/testing.md.
 
 from __future__ import annotations
 
+import functools
 import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
 if TYPE_CHECKING:
     import psycopg
 
-    from pgbgw.client import Consumed
-    from pgbgw.declare.queues import Queue
+    from pgbgw.client import Consumed, Job, Status
+    from pgbgw.declare.queues import Payload, Queue
     from pgbgw.ir.model import ModuleIR, QueueIR
     from pgbgw.server import Cluster
 
 __all__ = ["StillWaiting", "TestDatabase"]
+
+P = TypeVar("P", bound="Payload")
+
+# How long a worker may be in the middle of a job that an earlier test has left to it, s.
+_LONGEST_HANDLER = 30.0
 
 
 class StillWaiting(AssertionError):
@@ -69,16 +75,38 @@ class TestDatabase:
             time.sleep(pause)
             pause = min(pause * 1.5, 0.1)
 
-    def consume(self, queue: Queue[Any], handler: Callable[..., Any], **options: Any) -> Consumed:
-        """Hand all jobs of a queue that are due by now to a handler, as ``Queue.consume`` does; what became of them."""
-        return queue.consume(self.conninfo, handler, until_empty=True, **options)
+    def jobs(self, queue: Queue[P], status: Status = "ready") -> list[Job[P]]:
+        """What lies in a queue, and stays there: "ready" (due by now), "later", "running", "failed" or "done" jobs.
+
+        Raises:
+            ClientError: the queue keeps no jobs of that status.
+        """
+        return [job for piece in queue.stream(self.connection, status) for job in piece]
+
+    def consume(
+        self, queue: Queue[Any], handler: Callable[..., Any], *, propagate: bool = False, **options: Any
+    ) -> Consumed:
+        """Hand all jobs of a queue that are due by now to a handler, as ``Queue.consume`` does; what became of them.
+
+        With ``propagate`` the first error that the handler raised is raised here, once all jobs are answered for.
+        """
+        errors: list[BaseException] = []
+        called = _noting(handler, errors) if propagate else handler
+        consumed = queue.consume(self.conninfo, called, until_empty=True, **options)
+        if errors:
+            raise errors[0]
+        return consumed
 
     def advance(self, by: timedelta) -> None:
-        """Let time pass for jobs: what waits comes so much earlier, and leases end so much earlier."""
+        """Let time pass for jobs: what waits comes so much earlier, leases end so much earlier, and so do times of
+        keys.
+        """
         for queue in self._module.queues:
             # what comes before now is looked for by nobody who was not told
             earlier = "SET run_at = greatest(run_at - %s, now())"
             self.connection.execute(f"UPDATE {queue.later} {earlier}".encode(), [by])
+            if queue.keys is not None:
+                self.connection.execute(f"UPDATE {queue.keys} SET until = until - %s".encode(), [by])
             if queue.lease is not None:
                 end = "greatest(lease_end - %s - now(), '1 millisecond')"
                 self.connection.execute(
@@ -109,7 +137,13 @@ class TestDatabase:
         """Empty all queues, while no worker has anything in hand."""
         self.connection.execute(f"SELECT {self._module.request_shutdown.name}()".encode())
         busy = f"SELECT count(*) FROM {self._module.processes.name}() WHERE pid IS NOT NULL AND state <> 'paused'"
+        deadline = time.monotonic() + _LONGEST_HANDLER
         while self.connection.execute(busy.encode()).fetchone() != (0,):
+            if time.monotonic() > deadline:
+                log = "\n".join(self.cluster.log_lines().lines[-20:])
+                raise StillWaiting(
+                    f"a test has left a job to a worker, which is in it for {_LONGEST_HANDLER:g} s\n{log}"
+                )
             time.sleep(0.005)
         for queue in self._module.queues:
             tables = [queue.table, queue.later, queue.failed, queue.suspects]
@@ -122,10 +156,38 @@ class TestDatabase:
         self.connection.execute(f"SELECT {self._module.resume.name}()".encode())
 
 
+def _noting(handler: Callable[..., Any], errors: list[BaseException]) -> Callable[..., Any]:
+    """The same handler, whose errors are noted; it is called as the other one would be."""
+    from pgbgw.client.handlers import is_asynchronous
+
+    if is_asynchronous(handler):
+
+        @functools.wraps(handler)
+        async def asynchronous(*arguments: Any) -> Any:
+            try:
+                return await handler(*arguments)
+            except BaseException as error:
+                errors.append(error)
+                raise
+
+        return asynchronous
+
+    @functools.wraps(handler)
+    def plain(*arguments: Any) -> Any:
+        try:
+            return handler(*arguments)
+        except BaseException as error:
+            errors.append(error)
+            raise
+
+    return plain
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     """What is said in ``pyproject.toml``."""
     parser.addini("pgbgw_declaration", "the declaration whose extension tests use", "string", "")
     parser.addini("pgbgw_setup", "SQL to run before the extension is created: tables, handlers, roles", "string", "")
+    parser.addini("pgbgw_pg_config", "pg_config of the server; that of the embedded one unless given", "string", "")
 
 
 @pytest.fixture(scope="session")
@@ -139,6 +201,7 @@ def pgbgw_cluster(request: pytest.FixtureRequest) -> Iterator[tuple[Any, Any, st
     from pgbgw.check import Target, check
     from pgbgw.codegen.emit import emit
     from pgbgw.declare.load import load
+    from pgbgw.diagnostics import DeclarationError
     from pgbgw.lower import lower
     from pgbgw.server import throwaway_cluster
     from pgbgw.sqltext import quote_ident
@@ -147,13 +210,18 @@ def pgbgw_cluster(request: pytest.FixtureRequest) -> Iterator[tuple[Any, Any, st
     if declaration is None:
         pytest.fail('say pgbgw_declaration = "shop.py" in [tool.pytest.ini_options]', pytrace=False)
     setup = _path(request.config, "pgbgw_setup")
-    extension = load(declaration)
-    assert extension is not None
-    module = lower(check(extension, Target(max_worker_processes=64)))
+    if setup is not None and not setup.is_file():
+        pytest.fail(f"pgbgw_setup in [tool.pytest.ini_options] names no file: {setup}", pytrace=False)
+    try:
+        extension = load(declaration)
+        assert extension is not None
+        module = lower(check(extension, Target(max_worker_processes=64)))
+    except DeclarationError as error:
+        pytest.fail(str(error).strip(), pytrace=False)
     database = next((each.value for each in module.databases if each.value is not None), "postgres")
     folder = Path(tempfile.mkdtemp(prefix="pgbgw-testing-"))
     try:
-        pg = find_server(str(embedded_pg_config() or "pg_config"))
+        pg = find_server(str(request.config.getini("pgbgw_pg_config")) or str(embedded_pg_config() or "pg_config"))
         artifact = build(emit(module), pg, folder / module.name)
         with throwaway_cluster(pg, settings={"max_worker_processes": "64"}) as cluster:
             cluster.install(artifact)
@@ -162,7 +230,7 @@ def pgbgw_cluster(request: pytest.FixtureRequest) -> Iterator[tuple[Any, Any, st
                     connection.execute(f"CREATE DATABASE {quote_ident(database)}".encode())
             with psycopg.connect(cluster.conninfo(database), autocommit=True) as connection:
                 if setup is not None:
-                    connection.execute(setup.read_bytes())
+                    _set_up(connection, setup)
             cluster.preload(module.name)
             cluster.restart()
             with psycopg.connect(cluster.conninfo(database), autocommit=True) as connection:
@@ -178,10 +246,26 @@ def pgbgw_database(pgbgw_cluster: tuple[Any, Any, str]) -> Iterator[TestDatabase
     import psycopg
 
     cluster, module, database = pgbgw_cluster
+    if cluster.status().state != "running":
+        # the test before it has stopped it, or crashed it
+        cluster.start()
     with psycopg.connect(cluster.conninfo(database), autocommit=True) as connection:
         made = TestDatabase(cluster, module, database, connection)
         made._clear()
         yield made
+
+
+def _set_up(connection: psycopg.Connection[Any], setup: Path) -> None:
+    """Run the script; what the server refuses is told with its place."""
+    import psycopg
+
+    script = setup.read_text(encoding="utf-8")
+    try:
+        connection.execute(script.encode())
+    except psycopg.Error as error:
+        place = error.diag.statement_position
+        line = f":{script.count(chr(10), 0, int(place) - 1) + 1}" if place else ""
+        pytest.fail(f"{setup}{line}: {error}", pytrace=False)
 
 
 def _path(config: pytest.Config, name: str) -> Path | None:

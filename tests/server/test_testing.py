@@ -8,6 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from tests.server.conftest import server_15
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -31,16 +35,101 @@ def test_what_is_to_be_said_is_told(tmp_path: Path) -> None:
     assert 'say pgbgw_declaration = "shop.py" in [tool.pytest.ini_options]' in ran.stdout
 
 
+def project(folder: Path, tests: str, **ini: str) -> None:
+    """The declaration of the example with other tests."""
+    for name in ("shop.py", "shop.sql", "handlers.py"):
+        (folder / name).write_text((ROOT / "examples" / "shop" / name).read_text())
+    told = {"pgbgw_declaration": "shop.py", "pgbgw_setup": "shop.sql"} | ini
+    lines = "".join(f'{name} = "{value}"\n' for name, value in told.items())
+    (folder / "pyproject.toml").write_text(f'[tool.pytest.ini_options]\npythonpath = ["."]\n{lines}')
+    (folder / "test_it.py").write_text(tests)
+
+
+USING = """
+import asyncio
+from datetime import timedelta
+import pytest
+from shop import Mail, mails, orders, Order
+
+def test_jobs_can_be_looked_at(pgbgw_database):
+    for name in ("a@example.org", "nobody"):
+        mails.enqueue(pgbgw_database.connection, Mail(address=name, body=""))
+    assert [job.payload.address for job in pgbgw_database.jobs(mails)] == ["a@example.org", "nobody"]
+    with pytest.raises(LookupError, match="of nobody"):
+        pgbgw_database.consume(mails, refuse, propagate=True)
+    assert [job.payload.address for job in pgbgw_database.jobs(mails, "later")] == ["nobody"]
+    pgbgw_database.advance(timedelta(hours=1))
+    with pytest.raises(LookupError, match="of nobody"):
+        pgbgw_database.consume(mails, refuse_later, propagate=True)
+    pgbgw_database.advance(timedelta(hours=1))
+    assert pgbgw_database.consume(mails, refuse).failed == 1
+
+def refuse(mail, job):
+    if mail.address == "nobody":
+        raise LookupError("of nobody")
+
+async def refuse_later(mail, job):
+    refuse(mail, job)
+
+def test_keys_get_older(pgbgw_database):
+    def enqueue():
+        return mails.enqueue(pgbgw_database.connection, Mail(address="a@example.org", body=""), unique_key="k",
+                             unique_for=timedelta(days=1))
+    assert enqueue()
+    pgbgw_database.consume(mails, lambda mail: None)
+    pgbgw_database.advance(timedelta(hours=23))
+    assert enqueue() is None
+    pgbgw_database.advance(timedelta(hours=2))
+    assert enqueue()
+
+def test_a_server_that_is_stopped(pgbgw_database):
+    pgbgw_database.cluster.stop("immediate")
+
+def test_is_started_again(pgbgw_database):
+    orders.enqueue(pgbgw_database.connection, Order(customer="a", amount=1))
+    pgbgw_database.run_due()
+
+def test_the_server_is_the_one_that_was_asked_for(pgbgw_database):
+    assert pgbgw_database.connection.info.server_version // 10000 == MAJOR
+"""
+
+
+@pytest.mark.parametrize("name", ["pg15", "pg18"])
+def test_what_tests_can_do(tmp_path: Path, name: str) -> None:
+    ini = {"pgbgw_pg_config": str(server_15().pg_config)} if name == "pg15" else {}
+    project(tmp_path, USING.replace("MAJOR", name.removeprefix("pg")), **ini)
+    ran = run(tmp_path)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert re.search(r"^5 passed in", ran.stdout, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("faulty", "told"),
+    [
+        ({"pgbgw_setup": "nowhere.sql"}, "pgbgw_setup in [tool.pytest.ini_options] names no file"),
+        ({"pgbgw_declaration": "handlers.py"}, "error[BGW004]"),
+        ({"pgbgw_declaration": "nowhere.py"}, "declaration can't be read: nowhere.py"),
+        ({"pgbgw_setup": "faulty.sql"}, "faulty.sql:2: syntax error at or near"),
+    ],
+)
+def test_what_is_wrong_is_told_with_its_place(tmp_path: Path, faulty: dict[str, str], told: str) -> None:
+    project(tmp_path, "def test_it(pgbgw_database): pass\n", **faulty)
+    (tmp_path / "faulty.sql").write_text("SELECT 1;\nSELEKT 2;\n")
+    ran = run(tmp_path)
+    assert ran.returncode == 1
+    assert told in ran.stdout
+    assert "Traceback" not in ran.stdout
+
+
 def test_jobs_that_are_not_done_in_time_are_told(tmp_path: Path) -> None:
-    for name in ("shop.py", "shop.sql", "pyproject.toml"):
-        (tmp_path / name).write_text((ROOT / "examples" / "shop" / name).read_text())
-    (tmp_path / "test_it.py").write_text(
+    project(
+        tmp_path,
         "from datetime import timedelta\n"
         "from shop import Order, orders\n"
         "def test_it(pgbgw_database):\n"
         "    pgbgw_database.connection.execute('SELECT shop.orders_pause()')\n"
         "    orders.enqueue(pgbgw_database.connection, Order(customer='a', amount=1))\n"
-        "    pgbgw_database.run_due(timedelta(seconds=0.2))\n"
+        "    pgbgw_database.run_due(timedelta(seconds=0.2))\n",
     )
     ran = run(tmp_path)
     assert ran.returncode == 1
