@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from datetime import datetime, timedelta
 from types import TracebackType
@@ -15,6 +15,7 @@ from pgbgw.client.consume import Consumed, Consumer, Handler
 from pgbgw.client.handle import Handle
 from pgbgw.client.jobs import Job
 from pgbgw.client.running import copy_in, run
+from pgbgw.client.stream import Status, stream
 
 __all__ = ["Database", "NamedQueue", "connect"]
 
@@ -97,6 +98,56 @@ class NamedQueue:
         """Jobs are done; the ids of those whose lease is no longer held."""
         return run(self.database.connection, operations.acknowledge(self.handle, jobs))
 
+    def fail(
+        self,
+        jobs: Sequence[Job[Any]],
+        error: str,
+        *,
+        sqlstate: str | None = None,
+        context: str | None = None,
+        retry: bool = True,
+    ) -> list[int]:
+        """Jobs have failed. See ``Queue.fail``."""
+        count = len(jobs)
+        told = operations.fail(self.handle, jobs, [error] * count, [sqlstate] * count, [context] * count, retry)
+        return run(self.database.connection, told)
+
+    def extend(self, jobs: Sequence[Job[Any]], *, lease: timedelta | None = None) -> list[int]:
+        """Leases last that long from now on. See ``Queue.extend``."""
+        return run(self.database.connection, operations.extend(self.handle, jobs, lease))
+
+    def release(self, jobs: Sequence[Job[Any]]) -> list[int]:
+        """Jobs were not begun. See ``Queue.release``."""
+        return run(self.database.connection, operations.release(self.handle, jobs))
+
+    def retry(self, ids: Sequence[int] | None = None) -> int:
+        """Have jobs run now that were given up, or that wait. See ``Queue.retry``."""
+        return run(self.database.connection, operations.retry(self.handle, ids))
+
+    def cancel(self, id: int) -> bool:
+        """Remove a job. See ``Queue.cancel``."""
+        return run(self.database.connection, operations.cancel(self.handle, id))
+
+    def purge(self, older_than: timedelta) -> int:
+        """Remove jobs that were given up that long ago. See ``Queue.purge``."""
+        return run(self.database.connection, operations.purge(self.handle, older_than))
+
+    def pause(self) -> bool:
+        """Give out no more jobs. See ``Queue.pause``."""
+        return run(self.database.connection, operations.pause(self.handle))
+
+    def resume(self) -> bool:
+        """Give out jobs again. See ``Queue.resume``."""
+        return run(self.database.connection, operations.resume(self.handle))
+
+    def counts(self) -> dict[str, int]:
+        """How many jobs there are by status. See ``Queue.counts``."""
+        return run(self.database.connection, operations.counts(self.handle))
+
+    def stream(self, status: Status = "ready", *, size: int = 1000) -> Iterator[list[Job[Any]]]:
+        """Read what lies there, as jobs. See ``Queue.stream``, and ``pgbgw.client.stream`` for other forms."""
+        return stream(self.database.connection, self.handle, status, "jobs", size)
+
     def consume(
         self,
         handler: Handler,
@@ -105,12 +156,14 @@ class NamedQueue:
         executor: Executor | None = None,
         lease: timedelta | None = None,
         who: str | None = None,
+        poll: timedelta = timedelta(seconds=30),
+        grace: timedelta = timedelta(seconds=30),
         until_empty: bool = False,
     ) -> Consumed:
         """Take jobs and hand them to a handler, until a signal. See ``Queue.consume``."""
         return Consumer(
             self.handle, handler, self.database.conninfo, concurrency=concurrency, executor=executor, lease=lease,
-            who=who, until_empty=until_empty,
+            who=who, poll=poll, grace=grace, until_empty=until_empty,
         ).run()  # fmt: skip
 
 

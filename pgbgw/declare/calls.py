@@ -243,6 +243,69 @@ class QueueCalls(Generic[P]):
         return client.run(connection, client.verify(client.handle_of(self)))  # type: ignore[no-any-return]
 
     @overload
+    def retry(self, connection: AnySync, ids: Sequence[int] | None = None) -> int: ...
+    @overload
+    def retry(self, connection: AnyAsync, ids: Sequence[int] | None = None) -> Awaitable[int]: ...
+    def retry(self, connection: AnySync | AnyAsync, ids: Sequence[int] | None = None) -> int | Awaitable[int]:
+        """Have jobs run now that were given up, with attempts counted anew, or that wait for their time; how many.
+
+        Without ``ids`` these are all that were given up. ``connection`` and errors are as for ``enqueue``.
+        """
+        client = _client()
+        return client.run(connection, client.operations.retry(client.handle_of(self), ids))  # type: ignore[no-any-return]
+
+    @overload
+    def cancel(self, connection: AnySync, id: int) -> bool: ...
+    @overload
+    def cancel(self, connection: AnyAsync, id: int) -> Awaitable[bool]: ...
+    def cancel(self, connection: AnySync | AnyAsync, id: int) -> bool | Awaitable[bool]:
+        """Remove a job, unless a worker in the server has it in hand; whether it was there.
+
+        Who has leased it can't acknowledge it any more. ``connection`` and errors are as for ``enqueue``.
+        """
+        client = _client()
+        return client.run(connection, client.operations.cancel(client.handle_of(self), id))  # type: ignore[no-any-return]
+
+    @overload
+    def purge(self, connection: AnySync, older_than: datetime.timedelta) -> int: ...
+    @overload
+    def purge(self, connection: AnyAsync, older_than: datetime.timedelta) -> Awaitable[int]: ...
+    def purge(self, connection: AnySync | AnyAsync, older_than: datetime.timedelta) -> int | Awaitable[int]:
+        """Remove jobs that were given up that long ago; how many. ``connection`` and errors are as for ``enqueue``."""
+        client = _client()
+        return client.run(connection, client.operations.purge(client.handle_of(self), older_than))  # type: ignore[no-any-return]
+
+    @overload
+    def pause(self, connection: AnySync) -> bool: ...
+    @overload
+    def pause(self, connection: AnyAsync) -> Awaitable[bool]: ...
+    def pause(self, connection: AnySync | AnyAsync) -> bool | Awaitable[bool]:
+        """Give out no more jobs, to workers or programs; whether it was not so already. As ``enqueue``."""
+        client = _client()
+        return client.run(connection, client.operations.pause(client.handle_of(self)))  # type: ignore[no-any-return]
+
+    @overload
+    def resume(self, connection: AnySync) -> bool: ...
+    @overload
+    def resume(self, connection: AnyAsync) -> Awaitable[bool]: ...
+    def resume(self, connection: AnySync | AnyAsync) -> bool | Awaitable[bool]:
+        """Give out jobs again; whether it was paused. As ``enqueue``."""
+        client = _client()
+        return client.run(connection, client.operations.resume(client.handle_of(self)))  # type: ignore[no-any-return]
+
+    @overload
+    def counts(self, connection: AnySync) -> dict[str, int]: ...
+    @overload
+    def counts(self, connection: AnyAsync) -> Awaitable[dict[str, int]]: ...
+    def counts(self, connection: AnySync | AnyAsync) -> dict[str, int] | Awaitable[dict[str, int]]:
+        """How many jobs there are by status, at once also where there are millions; large numbers are about right.
+
+        ``connection`` and errors are as for ``enqueue``.
+        """
+        client = _client()
+        return client.run(connection, client.operations.counts(client.handle_of(self)))  # type: ignore[no-any-return]
+
+    @overload
     def stream(
         self,
         connection: AnySync,

@@ -265,3 +265,44 @@ def test_what_failed_and_what_is_done_can_be_read(server: Server) -> None:
         assert connection.execute("SELECT 1").fetchone() == (1,)
         with pytest.raises(ClientError, match="keeps no jobs that are done"):
             list(declared.anything.stream(connection, "done"))
+
+
+def test_jobs_are_looked_after(server: Server) -> None:
+    put(server, 4)
+    with server.connect() as connection:
+        jobs = mail.claim(connection, 2)
+        mail.fail(connection, jobs, "no", retry=False)
+        # about right, while the server has not yet counted what was just done
+        assert list(mail.counts(connection)) == ["ready", "later", "running", "failed"]
+        assert mail.retry(connection, [jobs[0].id]) == 1
+        assert mail.purge(connection, timedelta(hours=1)) == 0
+        assert mail.purge(connection, timedelta(0)) == 1
+        assert (mail.cancel(connection, jobs[0].id), mail.cancel(connection, jobs[0].id)) == (True, False)
+        assert (mail.pause(connection), mail.pause(connection)) == (True, False)
+        assert mail.claim(connection) == []
+        assert (mail.resume(connection), mail.resume(connection)) == (True, False)
+    assert left(server) == {"ready": 2}
+
+    async def go() -> None:
+        async with await psycopg.AsyncConnection.connect(conninfo(server), autocommit=True) as connection:
+            assert await mail.retry(connection) == 0
+            assert list(await mail.counts(connection)) == ["ready", "later", "running", "failed"]
+
+    asyncio.run(go())
+
+
+def test_jobs_are_looked_after_by_name(server: Server) -> None:
+    put(server, 5)
+    with connect(conninfo(server)) as database:
+        queue = database.queue("mail")
+        one, two, three = queue.claim(3)
+        assert queue.extend([one], lease=timedelta(hours=1)) == []
+        assert queue.fail([one, two], "no", retry=False) == []
+        assert queue.release([three]) == []
+        assert [job.id for jobs in queue.stream("failed") for job in jobs] == [one.id, two.id]
+        assert queue.retry([one.id]) == 1
+        assert queue.purge(timedelta(0)) == 1
+        assert queue.cancel(three.id)
+        assert (queue.pause(), queue.resume()) == (True, True)
+        assert list(queue.counts()) == ["ready", "later", "running", "failed"]
+    assert left(server) == {"ready": 2, "later": 1}
