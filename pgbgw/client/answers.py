@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any, Generic, TypeVar
 
@@ -92,13 +92,23 @@ class Answers(Generic[P]):
         for retry in (True, False):
             failed = [(job, f) for job, f in ended if isinstance(f, Failure) and f.retry == retry]
             if failed:
-                jobs = [job for job, _ in failed]
-                told = operations.fail(
-                    self._handle, jobs, [f.error for _, f in failed], [f.sqlstate for _, f in failed],
-                    [f.context for _, f in failed], retry,
-                )  # fmt: skip
-                counted.failed += self._settle(told, jobs)
+                counted.failed += self._fail([job for job, _ in failed], [f for _, f in failed], retry)
         self._release([job for job, outcome in ended if isinstance(outcome, NotBegun)])
+
+    def _fail(self, jobs: Sequence[Job[P]], failures: Sequence[Failure], retry: bool) -> int:
+        """Tell why jobs have failed; of how many it was accepted."""
+
+        def told(text: Callable[[str], str]) -> Operation[list[int]]:
+            return operations.fail(
+                self._handle, jobs, [text(f.error) for f in failures], [f.sqlstate for f in failures],
+                [None if f.context is None else text(f.context) for f in failures], retry,
+            )  # fmt: skip
+
+        try:
+            return self._settle(told(str), jobs)
+        except psycopg.errors.UntranslatableCharacter:
+            # the encoding of the database has not all characters
+            return self._settle(told(lambda text: text.encode("ascii", "backslashreplace").decode()), jobs)
 
     def _release(self, jobs: Sequence[Job[P]]) -> None:
         """Give back what was not begun."""

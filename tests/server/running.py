@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -43,12 +43,14 @@ def serving(
     *,
     settings: Mapping[str, str] | None = None,
     create: bool = True,
+    initdb_options: Sequence[str] = (),
 ) -> Iterator[Server]:
     """A throw-away server with the extension preloaded, its user's objects made, and the extension created."""
     folder = Path(tempfile.mkdtemp(prefix="pgbgw-tree-"))
     try:
         artifact = compile_for(pg, module, folder)
-        with throwaway_cluster(pg, settings={"log_min_messages": "info", **(settings or {})}) as cluster:
+        told = {"log_min_messages": "info", **(settings or {})}
+        with throwaway_cluster(pg, settings=told, initdb_options=initdb_options) as cluster:
             cluster.install(artifact)
             server = Server(cluster)
             if setup:

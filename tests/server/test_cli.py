@@ -89,6 +89,10 @@ def test_run_connect_status_stop_and_run_again(project: Path) -> None:
     execute(project, "INSERT INTO shop.jobs (task) SELECT 'x' FROM generate_series(1, 1000)")
     eventually(lambda: execute(project, "SELECT count(*) FROM shop_log") == (1000,))
 
+    shown = pgbgw("connect", "--show")
+    assert shown.stdout == f"{cluster_of(project).conninfo('postgres')}\n"
+    assert "--show goes without --command" in pgbgw("connect", "--show", "-c", "SELECT 1").stderr
+
     found = status()
     assert found["cluster"]["state"] == "running"
     (extension,) = found["extensions"]

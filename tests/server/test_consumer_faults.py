@@ -30,8 +30,8 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from pgbgw.build.pgconfig import Pg
 from pgbgw.client import ClientError, Consumer, Job, connect, handle_of
 from pgbgw.faults.waiting import eventually
-from tests.server.posts import SEEN, Mail, clear, conninfo, consuming, left, mail, note, post_server, put
-from tests.server.running import Server
+from tests.server.posts import FOLDER, SEEN, Mail, clear, conninfo, consuming, left, mail, note, post_server, put
+from tests.server.running import Server, module_of, serving
 
 ROOT = Path(__file__).parents[2]
 
@@ -413,6 +413,25 @@ def test_errors_that_can_not_be_told_or_have_another_below_are_told(
         ("RuntimeError: wrapped", "23505"),
         ("ValueError: costs 5 €", "38000"),
     ]
+
+
+def test_an_error_that_the_database_can_not_store_is_told_in_ascii(pg: Pg) -> None:
+    def handle(payload: Any) -> None:
+        raise ValueError(f"costs 5 € in {payload.address}")
+
+    setup = (FOLDER / "post.sql").read_text()
+    options = ["--encoding=LATIN1", "--locale=C", *(["--builtin-locale=C"] if pg.major >= 17 else [])]
+    with serving(pg, module_of(FOLDER / "post.py"), setup, initdb_options=options) as server:
+        with server.connect() as connection:
+            connection.execute("SET client_encoding = 'UTF8'")
+            mail.enqueue(connection, Mail(address="Köln", body=None))
+        consumer, thread = consuming(server, handle)
+        try:
+            eventually(lambda: left(server)["failed"] == 1, what="a job that was given up")
+        finally:
+            consumer.stop()
+            thread.join()
+        assert server.rows("SELECT error FROM post.mail_failed") == [(r"ValueError: costs 5 \u20ac in K\xf6ln",)]
 
 
 # executors
