@@ -15,6 +15,7 @@ __all__ = [
     "Held",
     "Job",
     "JobDecoder",
+    "JobRows",
     "Layout",
     "Row",
     "backoff",
@@ -188,6 +189,24 @@ class CopyEncoder:
     def feed(self, rows: Iterable[Sequence[Any]]) -> bytes: ...
     def blocks(self, rows: Iterable[Sequence[Any]], size: int = 131072) -> Iterator[bytes]: ...
     def close(self) -> bytes: ...
+
+@final
+class JobRows:
+    def __init__(
+        self,
+        jobs: Iterable[Any],
+        kind: type | None,
+        names: Iterable[str],
+        converters: Iterable[Callable[[Any], Any] | None],
+        last: Any,
+        other: Callable[[Any], Sequence[Any]],
+        progress: Callable[[int], object] | None = None,
+        every: int = 1000,
+    ) -> None: ...
+    @property
+    def count(self) -> int: ...
+    def __iter__(self) -> JobRows: ...
+    def __next__(self) -> Sequence[Any]: ...
 
 def encode_copy(rows: Iterable[Sequence[Any]], types: _Types | Layout) -> bytes: ...
 @overload

@@ -28,8 +28,9 @@ from libc.string cimport memcmp, memcpy, memmove, memset
 
 __all__ = [
     "Columns", "CopyDecoder", "CopyEncoder", "CopyError", "CopyReceiver", "Cron", "CronError", "Held", "Job",
-    "JobDecoder", "Layout", "Row", "backoff", "copy_columns", "copy_jobs", "decode_copy", "encode_copy", "interval_due",
-    "is_plain", "lease_keys", "result_columns", "result_jobs", "result_layout", "result_tuples", "transport",
+    "JobDecoder", "JobRows", "Layout", "Row", "backoff", "copy_columns", "copy_jobs", "decode_copy", "encode_copy",
+    "interval_due", "is_plain", "lease_keys", "result_columns", "result_jobs", "result_layout", "result_tuples",
+    "transport",
 ]
 
 include "core/headers.pxi"
@@ -40,6 +41,7 @@ include "core/stream.pxi"
 include "core/job.pxi"
 include "core/result.pxi"
 include "core/encode.pxi"
+include "core/rows.pxi"
 include "core/columns.pxi"
 include "core/receive.pxi"
 include "core/backoff.pxi"

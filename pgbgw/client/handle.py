@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -153,6 +153,16 @@ class Handle(Generic[P]):
         if self.payload is None or None in types:
             return None
         return _core.Layout(None, [*(each for each in types if each is not None), "int2"])
+
+    def rows(
+        self, jobs: Iterable[P | Mapping[str, Any]], priority: int, progress: Callable[[int], object] | None
+    ) -> _core.JobRows:
+        """The rows of jobs in that layout; ``progress`` is called with how many there were."""
+        converters = [partial(_dumped, column) if column.json else None for column in self.columns]
+        names = [column.name for column in self.columns]
+        return _core.JobRows(
+            jobs, self.payload, names, converters, priority, lambda job: self.row(job, priority), progress
+        )
 
     def row(self, job: P | Mapping[str, Any], priority: int) -> list[Any]:
         """The values of a row of that layout."""

@@ -156,9 +156,10 @@ class _Counted(Generic[P]):
 
     def encoded(self, layout: _core.Layout) -> Iterator[bytes]:
         """Blocks of COPY BINARY, by the compiled core."""
-        handle, priority = self._handle, self._priority
         encoder = _core.CopyEncoder(layout)
-        yield from encoder.blocks(self._each(lambda job: handle.row(job, priority)))
+        rows = self._handle.rows(self._jobs, self._priority, self._progress)
+        yield from encoder.blocks(rows)
+        self.count = rows.count
         yield encoder.close()
 
     def rows(self) -> Iterator[list[Any]]:
