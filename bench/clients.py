@@ -23,6 +23,7 @@ from pgbgw._core import transport
 __all__ = [
     "PAYLOADS",
     "QUEUE",
+    "READY",
     "Goal",
     "Raw",
     "adbc_connection",
@@ -39,6 +40,9 @@ __all__ = [
 
 QUEUE = "bench_client"
 """The schema of the queues ``plain`` (bytea) and ``parsed`` (jsonb)."""
+
+READY = b"Z\0\0\0\5I"
+"""ReadyForQuery, outside of a transaction ("Message Formats" in the chapter on the protocol)."""
 
 PAYLOADS: Mapping[str, str] = {
     "plain": "convert_to(repeat('x', 100), 'UTF8')",

@@ -10,6 +10,7 @@ from typing import Any
 from bench.apart import Apart, Setting, Step, standing, wanted
 from bench.clients import (
     QUEUE,
+    READY,
     Goal,
     adbc_connection,
     asyncpg_connection,
@@ -35,9 +36,6 @@ JOBS, TUPLES, COLUMNS = "pgbgw, jobs", "pgbgw, tuples", "pgbgw, columns"
 LIMIT = "limit: receive and drop"
 
 _CASES = {"bytea 100 B": "plain", "jsonb 100 B": "parsed"}
-
-# ReadyForQuery, outside of a transaction ("Message Formats" in the chapter on the protocol)
-_READY = b"Z\0\0\0\5I"
 
 # What is wanted of bytea, where the server is fast enough for the client to matter.
 GOALS = (Goal(JOBS, LIMIT, 0.95, rate=True), Goal(PSYCOPG, JOBS, 6), Goal(ASYNCPG, JOBS, 18))
@@ -125,11 +123,11 @@ def _limit(setting: Setting) -> Step:
         assert not connection.closed
         plug.sendall(message)
         end = b""
-        while end != _READY:
+        while end != READY:
             got = plug.recv_into(place)
             if got == 0:
                 raise RuntimeError("the server has closed the connection")
-            end = (end + place[max(0, got - len(_READY)) : got])[-len(_READY) :]
+            end = (end + place[max(0, got - len(READY)) : got])[-len(READY) :]
         return rows
 
     return step
