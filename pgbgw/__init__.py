@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from pgbgw.declare.durations import NEVER, Duration, days, hours, milliseconds, minutes, seconds
 from pgbgw.declare.extension import Extension
 from pgbgw.declare.queues import Json, Payload, Queue
+from pgbgw.declare.schedules import catch_up
 from pgbgw.declare.settings import EnumOption
 from pgbgw.declare.shared import Boolean, Counter, Float, Gauge, Integer, SharedStats, Text, Timestamp
 from pgbgw.declare.sql import call, sql
@@ -34,6 +35,7 @@ __all__ = [
     "Text",
     "Timestamp",
     "call",
+    "catch_up",
     "connect",
     "days",
     "hours",

@@ -12,6 +12,7 @@ from pgbgw.declare.extension import Extension
 from pgbgw.declare.naming import NAME_BYTES
 from pgbgw.declare.places import annotated_field, argument
 from pgbgw.declare.queues import Queue
+from pgbgw.declare.schedules import CronWorker
 from pgbgw.declare.settings import IntSetting, Setting
 from pgbgw.declare.shared import SharedState
 from pgbgw.declare.workers import CWorker, DynamicWorker, QueueWorker, Worker
@@ -138,6 +139,12 @@ def _relations(extension: Extension) -> Iterator[_Object]:
         paused = derived.paused_queues(extension)
         yield _Object(paused, "table of paused queues of the extension", extension.origin, (0, "name"))
         yield _Object(f"{paused}_pkey", "index of paused queues of the extension", extension.origin, (0, "name"))
+    if any(isinstance(worker, CronWorker) for worker in extension.workers):
+        made = derived.schedule_objects(extension)
+        relations = (made.table, f"{made.table}_pkey", made.runs, f"{made.runs}_pkey", made.runs_sequence,
+                     made.runs_index, made.view)  # fmt: skip
+        for name in relations:
+            yield _Object(name, "relation for the schedules of the extension", extension.origin, (0, "name"))
 
 
 def _functions(extension: Extension) -> Iterator[_Object]:
@@ -149,6 +156,10 @@ def _functions(extension: Extension) -> Iterator[_Object]:
     if extension.queues:
         what = "trigger function of the extension"
         yield _Object(derived.pause_trigger(extension), what, extension.origin, (0, "name"))
+    if any(isinstance(worker, CronWorker) for worker in extension.workers):
+        made = derived.schedule_objects(extension)
+        for name in (made.wake, made.due, made.run, made.pause, made.resume, made.change):
+            yield _Object(name, "function for the schedules of the extension", extension.origin, (0, "name"))
     for state in extension.shared:
         yield _Object(state.function, f'function of shared state "{state.name}"', state.origin, ("function", 0, "name"))
     for queue in extension.queues:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from pgbgw.declare.extension import Extension
 from pgbgw.declare.places import argument
 from pgbgw.declare.queues import JOB_COLUMNS, Queue
+from pgbgw.declare.schedules import CronWorker
 from pgbgw.declare.settings import EnumSetting, Setting
 from pgbgw.declare.shared import Action, Handle
 from pgbgw.declare.sql import Call, Sql
@@ -76,7 +77,8 @@ def uses(extension: Extension) -> Iterator[Use]:
 
 def run_of(worker: Worker) -> Sql | Call | None:
     """What the worker runs; None for a C worker, and where a faulty value was reported already."""
-    run: object = worker.run if isinstance(worker, QueueWorker | IntervalWorker | DynamicWorker) else None
+    running = QueueWorker | IntervalWorker | CronWorker | DynamicWorker
+    run: object = worker.run if isinstance(worker, running) else None
     return run if isinstance(run, Sql | Call) else None
 
 

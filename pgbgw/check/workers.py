@@ -11,6 +11,7 @@ from pgbgw.declare.durations import Never
 from pgbgw.declare.extension import Extension
 from pgbgw.declare.places import argument
 from pgbgw.declare.queues import Queue
+from pgbgw.declare.schedules import CronWorker
 from pgbgw.declare.sql import Sql
 from pgbgw.declare.workers import CWorker, DynamicWorker, QueueWorker
 from pgbgw.diagnostics import Diagnostic
@@ -22,6 +23,7 @@ _EMITTED = (
     "answer.c",
     "batch.c",
     "behind.c",
+    "calendar.c",
     "careful.c",
     "claim.c",
     "database.c",
@@ -35,6 +37,7 @@ _EMITTED = (
     "log.c",
     "module.c",
     "queue.c",
+    "schedule.c",
     "session.c",
     "settle.c",
     "shared.c",
@@ -72,6 +75,8 @@ def start_times(extension: Extension, target: Target) -> Iterator[Diagnostic]:
         run = run_of(worker)
         if isinstance(worker, QueueWorker):
             reason = "To take a job from a queue is a write."
+        elif isinstance(worker, CronWorker):
+            reason = "What became of a run is written down."
         elif isinstance(run, Sql) and run.parsed is not None and not run.parsed.read_only:
             reason = f"{run.parsed.command} is not of a shape that only reads."
         else:

@@ -1,16 +1,23 @@
-"""``pgbgw schedule``: when a cron expression is due."""
+"""``pgbgw schedule``: when a cron expression is due, or each worker of a declaration that runs by the calendar."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 from itertools import islice
+from pathlib import Path
+from typing import Any
 
 import click
 
 from pgbgw.calendar import CronError, Gap, Repeated, Schedule, ZoneMissing
+from pgbgw.check import Target, check_file
 from pgbgw.cli import options, terminal
+from pgbgw.declare.schedules import CronWorker
 
 __all__ = ["schedule"]
+
+# How many processes a server has room for plays no part here.
+_ANY = 262_143
 
 
 @click.command(
@@ -19,44 +26,83 @@ __all__ = ["schedule"]
         'pgbgw schedule "*/15 * * * *"',
         'pgbgw schedule "30 2 * * *" --time-zone Europe/Paris --from 2027-03-27 -n 3',
         'pgbgw schedule "0 9 * * tue#2,friL" --time-zone America/New_York --json',
+        "pgbgw schedule shop.py -n 1",
     ),
 )
-@click.argument("expression")
-@click.option("--time-zone", "zone", default="UTC", show_default=True, metavar="ZONE",
-              help="By which clocks, as the tz database calls them.")  # fmt: skip
+@click.argument("expression", metavar="EXPRESSION|FILE")
+@click.option("--time-zone", "zone", metavar="ZONE",
+              help="By which clocks, as the tz database calls them.  [default: UTC]")  # fmt: skip
 @click.option("--from", "begin", metavar="TIME",
-              help="Only times after TIME, in ISO 8601; by the clocks of ZONE without an offset.  "
+              help="Only times after TIME, in ISO 8601; by the clocks of the zone without an offset.  "
                    "[default: now]")  # fmt: skip
 @click.option("-n", "--number", type=click.IntRange(1, 100_000), default=5, show_default=True, metavar="N",
               help="How many times to show.")  # fmt: skip
-@click.option("--gap", type=click.Choice(["after", "skip"]), default="after", show_default=True,
-              help="A fixed time that clocks leave out is due right after the gap, or not at all.")  # fmt: skip
-@click.option("--repeated", type=click.Choice(["first", "both"]), default="first", show_default=True,
-              help="A fixed time that clocks show twice is due the first time, or both times.")  # fmt: skip
+@click.option("--gap", type=click.Choice(["after", "skip"]),
+              help="A fixed time that clocks leave out is due right after the gap, or not at all.  "
+                   "[default: after]")  # fmt: skip
+@click.option("--repeated", type=click.Choice(["first", "both"]),
+              help="A fixed time that clocks show twice is due the first time, or both times.  "
+                   "[default: first]")  # fmt: skip
 @options.json_option
 def schedule(
-    expression: str, zone: str, begin: str | None, number: int, gap: Gap, repeated: Repeated, as_json: bool
+    expression: str,
+    zone: str | None,
+    begin: str | None,
+    number: int,
+    gap: Gap | None,
+    repeated: Repeated | None,
+    as_json: bool,
 ) -> None:
     """Show when EXPRESSION is due next, one time a line in ISO 8601, and what it means.
 
     EXPRESSION has five fields (minute, hour, day of the month, month, day of the week) or six, seconds first; or it is
-    a name such as @daily.
+    a name such as @daily. FILE is a declaration, whose name ends in .py: its schedules are shown as they are declared.
     """
+    if expression.endswith(".py"):
+        if zone or gap or repeated:
+            raise click.UsageError("--time-zone, --gap and --repeated go with an expression; a declaration has its own")
+        _declared(Path(expression), begin, number, as_json)
+        return
     try:
-        wanted = Schedule(expression, zone, gap=gap, repeated=repeated)
+        wanted = Schedule(expression, zone or "UTC", gap=gap or "after", repeated=repeated or "first")
     except CronError as error:
         raise click.UsageError(_marked(error)) from error
     except ZoneMissing as error:
         raise click.UsageError(f"--time-zone: {error}\n{error.hint}") from error
-    due = [time.isoformat() for time in islice(wanted.upcoming(_begin(begin, wanted)), number)]
+    shown = _shown(wanted, begin, number)
     if as_json:
-        terminal.json_result({
-            "expression": wanted.cron.text, "time_zone": zone, "gap": gap, "repeated": repeated,
-            "sentence": wanted.sentence(), "due": due,
-        })  # fmt: skip
+        terminal.json_result(shown)
         return
-    terminal.note(f"{wanted.sentence()}, {zone}")
-    terminal.console().print("\n".join(due))
+    terminal.note(f"{shown['sentence']}, {shown['time_zone']}")
+    terminal.console().print("\n".join(shown["due"]))
+
+
+def _declared(file: Path, begin: str | None, number: int, as_json: bool) -> None:
+    """The schedules of a declaration, a paragraph each."""
+    result, found = check_file(file, Target(max_worker_processes=_ANY))
+    terminal.diagnostics(found)
+    if result is None:
+        raise click.exceptions.Exit(1)
+    workers = [worker for worker in result.extension.workers if isinstance(worker, CronWorker)]
+    shown = [{"worker": worker.name, **_shown(worker.times, begin, number)} for worker in workers]
+    if as_json:
+        terminal.json_result(shown)
+    elif not shown:
+        terminal.note(f"{file}: no worker runs by the calendar")
+    for each in [] if as_json else shown:
+        text = f"{each['worker']}: {each['sentence']}, {each['time_zone']} ({each['expression']})"
+        terminal.console().print("\n".join([text, *(f"  {due}" for due in each["due"])]))
+
+
+def _shown(wanted: Schedule, begin: str | None, number: int) -> dict[str, Any]:
+    return {
+        "expression": wanted.cron.text,
+        "time_zone": wanted.zone.name,
+        "gap": wanted.gap,
+        "repeated": wanted.repeated,
+        "sentence": wanted.sentence(),
+        "due": [time.isoformat() for time in islice(wanted.upcoming(_begin(begin, wanted)), number)],
+    }
 
 
 def _begin(text: str | None, wanted: Schedule) -> datetime:

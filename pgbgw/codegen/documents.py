@@ -11,6 +11,7 @@ from pgbgw.ir.model import (
     AmountIR,
     CallIR,
     CBody,
+    CronBody,
     KeeperBody,
     ModuleIR,
     ParameterIR,
@@ -25,8 +26,8 @@ from pgbgw.ir.model import (
 __all__ = ["KINDS", "QUEUE_NOTES", "database_settings", "expected", "meta", "values"]
 
 KINDS = {
-    "queue": "queue worker", "interval": "interval worker", "dynamic": "dynamic worker", "c": "C worker",
-    "keeper": "worker",
+    "queue": "queue worker", "interval": "interval worker", "cron": "cron worker", "dynamic": "dynamic worker",
+    "c": "C worker", "keeper": "worker",
 }  # fmt: skip
 
 QUEUE_NOTES = (
@@ -228,6 +229,9 @@ def _what(module: ModuleIR, worker: WorkerIR) -> str:
             if histories:
                 parts.append(f"keeps the history of {_tables(histories)}")
             return "; ".join(parts)
+        case CronBody(run=run, schedule=schedule):
+            when = f"{_code(schedule.expression)} by the clocks of {schedule.time_zone}"
+            return f"runs {_run(module, worker, run)} at {when}"
         case SqlBody(run=run, every=every) if every is not None:
             return f"runs {_run(module, worker, run)} each interval"
         case SqlBody(run=run):

@@ -35,6 +35,7 @@ _BEGIN, _END = "\x01", "\x02"
 _WORKER_TEMPLATES = {
     "queue": "worker_queue.c.in",
     "interval": "worker_interval.c.in",
+    "cron": "worker_cron.c.in",
     "dynamic": "worker_dynamic.c.in",
     "c": "worker_c.c.in",
     "keeper": "worker_keeper.c.in",
@@ -82,6 +83,11 @@ def emit(module: ModuleIR) -> SourceTree:
         emitter.c("keep.c", "keep.c.in", "How leases end, and how listeners are told of jobs.")
     if emitter.values["histories"]:
         emitter.c("history.c", "history.c.in", "How jobs that are done are kept, and for how long.")
+    if module.schedules:
+        emitter.c("calendar.c", "calendar.c.in", "When schedules are due, by the server's own time zones.")
+        emitter.c("schedule.c", "schedule.c.in", "How workers run by the calendar, and what became of their runs.")
+        for header in ("cron.h", "cron_parse.h", "calendar.h"):
+            emitter.files[header] = _static(header)
     if emitter.values["dynamic_workers"]:
         emitter.c("launch.c", "launch.c.in", "How a session launches a worker, and learns what became of it.")
     if emitter.values["top_level_statements"]:
@@ -229,6 +235,7 @@ def _values(module: ModuleIR) -> dict[str, Any]:
     sources += ["lease.c", "answer.c"] if values["lease_queues"] else []
     sources += ["keep.c"] if values["keeper"] else []
     sources += ["history.c"] if values["histories"] else []
+    sources += ["calendar.c", "schedule.c"] if module.schedules else []
     sources += ["launch.c"] if values["dynamic_workers"] else []
     sources += ["top_level.c"] if values["top_level_statements"] else []
     sources += [worker.file for worker in module.workers]
@@ -350,6 +357,7 @@ def _sql_helpers() -> dict[str, Callable[..., Any]]:
         "key_parameters": lambda queue: SqlText(keyed(queue, True)),
         "not_null": lambda column: SqlText("" if column.nullable else " NOT NULL"),
         "comma": lambda last: SqlText("" if last else ","),
+        "semicolon": lambda last: SqlText(";" if last else ""),
     }
 
 

@@ -39,6 +39,7 @@ __all__ = [
     "queue_tokens",
     "queue_trigger",
     "queue_update_trigger",
+    "schedule_objects",
 ]
 
 
@@ -72,6 +73,22 @@ class LeaseFunctions(NamedTuple):
     extend: str
     fail: str
     release: str
+
+
+class ScheduleObjects(NamedTuple):
+    """What an extension has with workers that run by the calendar: tables, an index, a view, functions."""
+
+    table: str
+    runs: str
+    runs_sequence: str
+    runs_index: str
+    view: str
+    wake: str
+    due: str
+    run: str
+    pause: str
+    resume: str
+    change: str
 
 
 class QueueIndexes(NamedTuple):
@@ -192,6 +209,16 @@ def paused_queues(extension: Extension) -> str:
 def pause_trigger(extension: Extension) -> str:
     """The function, and the trigger, that tells when that table has changed."""
     return f"{paused_queues(extension)}_wake"
+
+
+def schedule_objects(extension: Extension) -> ScheduleObjects:
+    """All with a prefix where the schema is not the extension's own."""
+    prefix = "" if extension.schema == extension.name else f"{extension.name}_"
+    names = (
+        *("schedules", "schedule_runs", "schedule_runs_id_seq", "schedule_runs_schedule_id_idx", "schedule_status"),
+        *("schedules_wake", "next_run", "run_schedule", "pause_schedule", "resume_schedule", "change_schedule"),
+    )
+    return ScheduleObjects(*(f"{prefix}{name}" for name in names))
 
 
 def processes(extension: Extension) -> str:

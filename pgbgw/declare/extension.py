@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, Unpack, cast
 
+from pgbgw.calendar import Gap, Repeated
 from pgbgw.declare.durations import Duration
 from pgbgw.declare.naming import durable_name, free_text, sql_name
 from pgbgw.declare.places import argument, keyword, shown
 from pgbgw.declare.queues import Payload, Queue, queue
+from pgbgw.declare.schedules import CronWorker, Missed
 from pgbgw.declare.settings import (
     BoolSetting,
     Context,
@@ -308,6 +310,37 @@ class Extension:
     ) -> IntervalWorker:
         """Declare a process that runs something each interval; ``transaction=False`` runs it at top level."""
         return self._worker(IntervalWorker, name, options, every=every, run=run, transaction=transaction)
+
+    def cron_worker(
+        self,
+        name: str,
+        schedule: str,
+        *,
+        run: Run,
+        time_zone: str = "UTC",
+        gap: Gap = "after",
+        repeated: Repeated = "first",
+        missed: Missed = "once",
+        transaction: bool = True,
+        **options: Unpack[WorkerOptions],
+    ) -> CronWorker:
+        """Declare a process that runs something by the calendar.
+
+        Args:
+            name: the name of the worker, and of its schedule.
+            schedule: a cron expression of five fields, or of six with seconds first.
+            run: what it does.
+            time_zone: by which clocks, as the tz database calls them.
+            gap: whether a fixed time that clocks leave out is due right ``"after"`` the gap, or ``"skip"``.
+            repeated: whether a fixed time that clocks show twice is due the ``"first"`` time or ``"both"``.
+            missed: what becomes of times at which nothing could run: ``"skip"``, ``"once"``, or ``catch_up(n)``.
+            transaction: False runs it at top level.
+            **options: what every worker may be given.
+        """
+        return self._worker(
+            CronWorker, name, options, schedule=schedule, run=run, time_zone=time_zone, gap=gap, repeated=repeated,
+            missed=missed, transaction=transaction,
+        )  # fmt: skip
 
     def dynamic_worker(
         self,

@@ -19,7 +19,7 @@ class Severity(Enum):
 PREAMBLE = """\
 from pgbgw import (
     NEVER, Boolean, Counter, Extension, Gauge, Integer, Json, Payload, SharedStats, Text, Timestamp,
-    call, days, hours, milliseconds, minutes, seconds, sql,
+    call, catch_up, days, hours, milliseconds, minutes, seconds, sql,
 )
 
 shop = Extension("shop", database="shopdb")

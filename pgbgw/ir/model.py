@@ -17,6 +17,7 @@ __all__ = [
     "ArgumentIR",
     "CBody",
     "CallIR",
+    "CronBody",
     "DelayIR",
     "FieldIR",
     "FlagIR",
@@ -31,6 +32,8 @@ __all__ = [
     "QueueBody",
     "QueueIR",
     "RunIR",
+    "ScheduleIR",
+    "SchedulesIR",
     "SettingIR",
     "SharedColumnIR",
     "SharedIR",
@@ -340,6 +343,53 @@ class SqlBody:
 
 
 @dataclass(frozen=True, slots=True)
+class ScheduleIR:
+    """When a worker runs; ``missed`` is how many of the times that were missed are made up for."""
+
+    name: str
+    expression: str
+    time_zone: str
+    skip_gap: bool
+    repeat: bool
+    missed: int
+
+
+@dataclass(frozen=True, slots=True)
+class CronBody:
+    """Runs one statement or function by the calendar."""
+
+    run: RunIR
+    schedule: ScheduleIR
+
+
+@dataclass(frozen=True, slots=True)
+class SchedulesIR:
+    """What the workers share that run by the calendar: quoted names with schema, but for the index and the trigger.
+
+    ``statements`` are those that C runs, by the names of ``lower.names``.
+    """
+
+    table: str
+    runs: str
+    runs_sequence: str
+    runs_index: str
+    view: str
+    trigger: str
+    wake: FunctionIR
+    due: FunctionIR
+    run: str
+    pause: str
+    resume: str
+    change: str
+    view_sql: SqlLines
+    run_sql: str
+    pause_sql: str
+    resume_sql: str
+    change_sql: str
+    statements: tuple[tuple[str, SqlLines], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class KeeperBody:
     """Ends leases of some queues and tells listeners of jobs, and keeps the histories of some."""
 
@@ -363,7 +413,7 @@ class WorkerIR:
     """One worker and all that PostgreSQL is told of it."""
 
     name: str
-    kind: Literal["queue", "interval", "dynamic", "c", "keeper"]
+    kind: Literal["queue", "interval", "cron", "dynamic", "c", "keeper"]
     title: str
     symbol: str
     file: str
@@ -383,7 +433,7 @@ class WorkerIR:
     on_done: tuple[ActionIR, ...]
     on_failed: tuple[ActionIR, ...]
     on_round: tuple[ActionIR, ...]
-    body: QueueBody | SqlBody | CBody | KeeperBody
+    body: QueueBody | SqlBody | CronBody | CBody | KeeperBody
     arguments: tuple[ArgumentIR, ...]
     launch: FunctionIR | None
     launch_struct: str
@@ -423,5 +473,6 @@ class ModuleIR:
     paused_queues: str
     pause_trigger: FunctionIR
     pause_trigger_name: str
+    schedules: SchedulesIR | None
     roles: tuple[str, ...]
     databases: tuple[SourceIR, ...]

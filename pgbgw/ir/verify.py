@@ -77,6 +77,7 @@ def _functions(module: ModuleIR) -> list[FunctionIR]:
             )
         ),
         *(state.function for state in module.shared),
+        *((module.schedules.wake, module.schedules.due) if module.schedules else ()),
         *launches,
         module.processes,
         module.announce,

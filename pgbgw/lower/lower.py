@@ -33,6 +33,7 @@ from pgbgw.declare.derived import (
 from pgbgw.declare.durations import Duration
 from pgbgw.declare.extension import Extension
 from pgbgw.declare.queues import JOB_COLUMNS, Queue
+from pgbgw.declare.schedules import CronWorker
 from pgbgw.declare.settings import (
     BoolSetting,
     EnumSetting,
@@ -47,6 +48,7 @@ from pgbgw.ir.model import (
     ActionIR,
     AmountIR,
     CBody,
+    CronBody,
     DelayIR,
     FieldIR,
     FlagIR,
@@ -71,6 +73,7 @@ from pgbgw.ir.verify import verify
 from pgbgw.lower import queries
 from pgbgw.lower.names import STATEMENTS, Names
 from pgbgw.lower.runs import lower_arguments, lower_run
+from pgbgw.lower.schedules import lower_schedule, lower_schedules
 from pgbgw.sqltext import quote_ident
 
 __all__ = ["lower"]
@@ -158,6 +161,7 @@ class _Lowering:
             paused_queues=self.qualified(paused_queues(extension)),
             pause_trigger=self.function(pause_trigger(extension), self.names.function("note_pause")),
             pause_trigger_name=quote_ident(pause_trigger(extension)),
+            schedules=lower_schedules(extension, self.names, self.qualified),
             roles=_unique(quote_ident(w.role.value) for w in static if w.role.value is not None),
             databases=_unique(worker.database for worker in static),
         )
@@ -369,15 +373,14 @@ class _Lowering:
 
     def worker(self, worker: Worker) -> WorkerIR:
         dynamic = isinstance(worker, DynamicWorker)
-        kinds = {
-            QueueWorker: "queue", IntervalWorker: "interval", DynamicWorker: "dynamic", CWorker: "c",
-            KeeperWorker: "keeper",
+        kinds: Any = {
+            QueueWorker: "queue", IntervalWorker: "interval", CronWorker: "cron", DynamicWorker: "dynamic",
+            CWorker: "c", KeeperWorker: "keeper",
         }  # fmt: skip
-        kind: Any = kinds[type(worker)]
         connected = not isinstance(worker, CWorker) or worker.sql
         return WorkerIR(
             name=worker.name,
-            kind=kind,
+            kind=kinds[type(worker)],
             title=worker.title,
             symbol=self.names.worker_main(worker.name),
             file=self.names.worker_file(worker.name),
@@ -407,7 +410,7 @@ class _Lowering:
             origin=worker.origin,
         )
 
-    def body(self, worker: Worker) -> QueueBody | SqlBody | CBody | KeeperBody:
+    def body(self, worker: Worker) -> QueueBody | SqlBody | CronBody | CBody | KeeperBody:
         settings = {setting.name: self.settings[id(setting)] for setting in self.extension.settings}
         match worker:
             case QueueWorker():
@@ -424,6 +427,9 @@ class _Lowering:
             case IntervalWorker():
                 run = lower_run(worker.run, settings, top_level=not worker.transaction)
                 return SqlBody(run, self.delay(worker.every))
+            case CronWorker():
+                run = lower_run(worker.run, settings, top_level=not worker.transaction)
+                return CronBody(run, lower_schedule(worker))
             case DynamicWorker():
                 arguments = tuple(argument.name for argument in worker.args)
                 run = lower_run(worker.run, settings, arguments=arguments, top_level=not worker.transaction)
@@ -483,7 +489,7 @@ def _count(worker: Worker) -> int | IntSetting:
 def _activity(worker: Worker) -> str:
     """What pg_stat_activity shows while the worker works: what it runs."""
     match worker:
-        case QueueWorker(run=run) | IntervalWorker(run=run) | DynamicWorker(run=run):
+        case QueueWorker(run=run) | IntervalWorker(run=run) | CronWorker(run=run) | DynamicWorker(run=run):
             text = getattr(run, "text", None)
             return text if text is not None else f"{worker.title}: {'.'.join(getattr(run, 'function', ()))}"
     return worker.title

@@ -48,6 +48,9 @@ _SYMBOLS = (
     "begin_call", "lease_end", "note_lease", "end_leases", "report_ended", "tell_news",
     "forget_news", "note_round", "until_look", "until_round",
     "guarded", "rest",
+    # schedules
+    "stands_still", "let_go_on", "last_sqlstate", "due_after", "note_schedules_changed", "take_run", "end_run",
+    "fail_run", "run_ended", "until_run",
 )  # fmt: skip
 
 # The server has a dsm_attach() and a shm_mq_attach().
@@ -61,6 +64,7 @@ _TYPES = {
     "way": "ClaimWay", "care": "RoundCare", "stripe": "LaneStripe", "locked": "LockedJob", "scan": "ClaimScan",
     "suspicion": "QueueSuspicion", "statement": "QueueStatement", "times": "LaneTimes", "claims": "LaneClaims",
     "news": "QueueNews", "plan": "KeptPlan", "named": "NamedLeases",
+    "schedule": "RunSchedule", "scheduled": "ScheduleRow",
     "obstacle": "Obstacle", "tally": "LogTally",
 }  # fmt: skip
 
@@ -179,6 +183,7 @@ class Names:
         return _member(
             name,
             {"lock", "slots", "nslots", "lanes", "careful_pid", "suspicions", "life", "holds", "pauses"}
+            | {"schedule_changes"}
             | {"shutdown_requested"},
         )
 

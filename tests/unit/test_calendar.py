@@ -270,6 +270,30 @@ def test_the_verb_speaks_json() -> None:
     }
 
 
+def test_the_verb_shows_what_is_declared(tmp_path: Path) -> None:
+    file = tmp_path / "rota.py"
+    file.write_text(
+        "from pgbgw import Extension, sql\n"
+        'rota = Extension("rota", database="postgres")\n'
+        'rota.cron_worker("report", "30 2 * * *", time_zone="Europe/Paris", gap="skip", run=sql("SELECT 1"))\n'
+        'rota.cron_worker("tidy", "@weekly", run=sql("SELECT 1"))\n'
+    )
+    result = _run(str(file), "--from", "2027-03-28", "-n", "1")
+    assert result.stdout == (
+        "report: every day at 02:30, Europe/Paris (30 2 * * *)\n  2027-03-29T02:30:00+02:00\n"
+        "tidy: at 00:00 on Sunday, UTC (@weekly)\n  2027-04-04T00:00:00+00:00\n"
+    )
+    told = json.loads(_run(str(file), "--from", "2027-03-28", "-n", "1", "--json").stdout)
+    assert [(each["worker"], each["gap"]) for each in told] == [("report", "skip"), ("tidy", "after")]
+    assert _run(str(file), "--gap", "skip").exit_code == 2
+    file.write_text(file.read_text().replace("@weekly", "@fortnightly"))
+    broken = _run(str(file))
+    assert broken.exit_code == 1
+    assert "BGW416" in broken.stderr
+    file.write_text('from pgbgw import Extension\nrota = Extension("rota")\n')
+    assert "no worker runs by the calendar" in _run(str(file)).stderr
+
+
 @pytest.mark.parametrize(
     ("args", "told"),
     [

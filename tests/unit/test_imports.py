@@ -23,7 +23,7 @@ ONLY: dict[str, set[str]] = {
     "literals": set(),
     "ir": set(),
     "codegen": {"ir", "c_templates"},
-    "declare": {"diagnostics", "sqltext", "_core"},
+    "declare": {"diagnostics", "sqltext", "_core", "calendar"},
     "calendar": {"_core"},
     "_core": set(),
 }

@@ -224,6 +224,50 @@ ROWS = (
         """,
     ),
     error(
+        "BGW416",
+        "schedule is no cron expression",
+        """
+        A schedule has five fields as in crontab(5): minute, hour, day of the month, month, day of the week; or six, the
+        first of them the second; or it is a name such as @daily. Days that never come, such as the 30th of February,
+        are refused as well. docs/schedules.md has all that a field may be.
+        """,
+        wrong="""
+        shop.cron_worker("tidy", "0 25 * * *", run=sql("SELECT 1"))
+        """,
+        right="""
+        shop.cron_worker("tidy", "0 23 * * *", run=sql("SELECT 1"))
+        """,
+    ),
+    error(
+        "BGW417",
+        "time zone does not exist",
+        """
+        Schedules go by the clocks of a zone of the tz database, such as Europe/Paris; the names tell upper and lower
+        case apart. The server has the same names in pg_timezone_names. Abbreviations such as CEST are none: they do not
+        tell when clocks change.
+        """,
+        wrong="""
+        shop.cron_worker("tidy", "0 2 * * *", time_zone="Paris", run=sql("SELECT 1"))
+        """,
+        right="""
+        shop.cron_worker("tidy", "0 2 * * *", time_zone="Europe/Paris", run=sql("SELECT 1"))
+        """,
+    ),
+    error(
+        "BGW418",
+        "rule of a schedule does not exist",
+        """
+        gap= is "after" or "skip", for fixed times that clocks leave out; repeated= is "first" or "both", for those that
+        they show twice; missed= is "once", "skip" or catch_up(n), for times at which nothing could run.
+        """,
+        wrong="""
+        shop.cron_worker("tidy", "0 2 * * *", missed="all", run=sql("SELECT 1"))
+        """,
+        right="""
+        shop.cron_worker("tidy", "0 2 * * *", missed=catch_up(24), run=sql("SELECT 1"))
+        """,
+    ),
+    error(
         "BGW420",
         "worker runs SQL without a database",
         """

@@ -79,8 +79,8 @@ def public(stage: Stage) -> str:
 @check(
     "security.monitor",
     "a member of pg_monitor looks at workers and shared state, and tries everything else",
-    "It sees processes, shared state, how many jobs there are and which queues are paused, and no job; it can't stop,"
-    " resume or launch workers.",
+    "It sees processes, shared state, how many jobs there are, which queues are paused, what became of schedules, and"
+    " no job; it can't stop, resume or launch workers.",
     rules=(8,),
 )
 def monitor(stage: Stage) -> str:
@@ -93,6 +93,8 @@ def monitor(stage: Stage) -> str:
     views = [state.view for state in stage.module.shared]
     if stage.module.queues:
         views.append(stage.module.paused_queues)
+    if stage.module.schedules is not None:
+        views += [stage.module.schedules.view, stage.module.schedules.runs]
     shown = [f"SELECT * FROM {name}" for name in (*(f"{name}()" for name in functions), *views)]
     calls, accesses = _calls(stage, functions), _accesses(stage, views)
     with role(stage, "pg_monitor") as reader:

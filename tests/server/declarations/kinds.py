@@ -71,6 +71,8 @@ kinds.queue_worker(
                 pg_catalog.pg_backend_pid() + pg_catalog.length(public.linger(:extra)))"""
     ),
 )
+kinds.cron_worker("rota", "0 3 * * *", time_zone="Europe/Paris", run=sql("SELECT 1"))
+kinds.cron_worker("sweep", "30 4 * * sun", run=sql("VACUUM pg_class"), transaction=False, timeout=seconds(60))
 kinds.interval_worker(
     "tick",
     every=every,
