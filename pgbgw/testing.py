@@ -58,7 +58,8 @@ class TestDatabase:
         self._module = module
 
     def run_due(self, within: timedelta = timedelta(seconds=10)) -> None:
-        """Wait until the workers in the server have done all jobs that are due by now, those that they add among them.
+        """Wait until the workers in the server have done all jobs that are due by now, those that they add among them,
+        and have run what is due by the calendar.
 
         A job that failed and waits for its next attempt is not due; ``advance`` makes it so.
 
@@ -69,7 +70,7 @@ class TestDatabase:
         pause = 0.002
         while left := self._due():
             if time.monotonic() > deadline:
-                told = "; ".join(f"{count} of queue {name}" for name, count in left.items())
+                told = "; ".join(f"{count} of {name}" for name, count in left.items())
                 log = "\n".join(self.cluster.log_lines().lines[-20:])
                 raise StillWaiting(f"due, and not done within {within.total_seconds():g} s: {told}\n{log}")
             time.sleep(pause)
@@ -98,8 +99,8 @@ class TestDatabase:
         return consumed
 
     def advance(self, by: timedelta) -> None:
-        """Let time pass for jobs: what waits comes so much earlier, leases end so much earlier, and so do times of
-        keys.
+        """Let time pass: what waits comes so much earlier, leases end so much earlier, and so do times of keys; and for
+        schedules it is as if nothing had run in that time.
         """
         for queue in self._module.queues:
             # what comes before now is looked for by nobody who was not told
@@ -114,9 +115,13 @@ class TestDatabase:
                     f" FROM {queue.lease.running}".encode(),
                     [by],
                 )
+        if self._module.schedules is not None:
+            # a change of the pause, even to what it is, has workers look
+            earlier = "SET settled_until = settled_until - %s, paused = paused"
+            self.connection.execute(f"UPDATE {self._module.schedules.table} {earlier}".encode(), [by])
 
     def _due(self) -> dict[str, int]:
-        """How many jobs of queues that have workers may run now, by queue."""
+        """How many jobs of queues that have workers may run now, by queue, and which schedules are due."""
         found = {}
         for queue in self._worked():
             row = self.connection.execute(
@@ -124,7 +129,27 @@ class TestDatabase:
                 f" + (SELECT count(*) FROM {queue.later} WHERE run_at <= clock_timestamp())".encode()
             ).fetchone()
             if row is not None and row[0]:
-                found[queue.name] = int(row[0])
+                found[f"queue {queue.name}"] = int(row[0])
+        found.update(self._scheduled())
+        return found
+
+    def _scheduled(self) -> dict[str, int]:
+        """Which schedules are due, or run."""
+        from pgbgw.ir.model import CronBody
+
+        schedules = self._module.schedules
+        bodies = [worker.body for worker in self._module.workers if isinstance(worker.body, CronBody)]
+        found = {}
+        for body in bodies if schedules is not None else []:
+            assert schedules is not None
+            due = f"{schedules.due.name}(expression, time_zone, settled_until, %s, %s) <= clock_timestamp()"
+            row = self.connection.execute(
+                f"SELECT EXISTS (SELECT FROM {schedules.table} WHERE name = %s AND (run_now OR NOT paused AND {due}))"
+                f" OR EXISTS (SELECT FROM {schedules.runs} WHERE schedule = %s AND outcome = 'running')".encode(),
+                [body.schedule.name, body.schedule.skip_gap, body.schedule.repeat, body.schedule.name],
+            ).fetchone()
+            if row == (True,):
+                found[f"schedule {body.schedule.name}"] = 1
         return found
 
     def _worked(self) -> list[QueueIR]:
@@ -134,7 +159,7 @@ class TestDatabase:
         return [queue for queue in self._module.queues if queue.number in taken]
 
     def _clear(self) -> None:
-        """Empty all queues, while no worker has anything in hand."""
+        """Empty all queues, and have all schedules as declared, while no worker has anything in hand."""
         self.connection.execute(f"SELECT {self._module.request_shutdown.name}()".encode())
         busy = f"SELECT count(*) FROM {self._module.processes.name}() WHERE pid IS NOT NULL AND state <> 'paused'"
         deadline = time.monotonic() + _LONGEST_HANDLER
@@ -153,7 +178,23 @@ class TestDatabase:
             self.connection.execute(f"TRUNCATE {', '.join(tables)}".encode())
         if self._module.queues:
             self.connection.execute(f"DELETE FROM {self._module.paused_queues}".encode())
+        schedules = self._module.schedules
+        if schedules is not None:
+            declared = "expression = declared_expression, time_zone = declared_time_zone"
+            fresh = "paused = false, run_now = false, settled_until = clock_timestamp(), next_run = NULL"
+            self.connection.execute(f"UPDATE {schedules.table} SET {declared}, {fresh}".encode())
+            self.connection.execute(f"DELETE FROM {schedules.runs}".encode())
         self.connection.execute(f"SELECT {self._module.resume.name}()".encode())
+        if schedules is not None:
+            # each worker makes its row when it first looks
+            wanted = sum(worker.kind == "cron" for worker in self._module.workers)
+            count = f"SELECT count(*) FROM {schedules.table} WHERE next_run IS NOT NULL"
+            deadline = time.monotonic() + _LONGEST_HANDLER
+            while self.connection.execute(count.encode()).fetchone() != (wanted,):
+                if time.monotonic() > deadline:
+                    log = "\n".join(self.cluster.log_lines().lines[-20:])
+                    raise StillWaiting(f"a worker has not looked at its schedule for {_LONGEST_HANDLER:g} s\n{log}")
+                time.sleep(0.005)
 
 
 def _noting(handler: Callable[..., Any], errors: list[BaseException]) -> Callable[..., Any]:

@@ -45,6 +45,51 @@ def project(folder: Path, tests: str, **ini: str) -> None:
     (folder / "test_it.py").write_text(tests)
 
 
+NIGHTLY = """
+from datetime import timedelta
+import pytest
+
+def reports(database):
+    return database.connection.execute("SELECT by, count(*) FROM reports GROUP BY by ORDER BY by").fetchall()
+
+def test_a_day_passes(pgbgw_database):
+    pgbgw_database.run_due()
+    assert reports(pgbgw_database) == []
+    pgbgw_database.advance(timedelta(days=3))
+    pgbgw_database.run_due()
+    assert reports(pgbgw_database) == [("bill", 2), ("nightly", 1)]
+
+def test_it_can_be_run_now_and_begins_anew_in_each_test(pgbgw_database):
+    pgbgw_database.connection.execute("TRUNCATE reports; SELECT shop.pause_schedule('bill')")
+    pgbgw_database.connection.execute("SELECT shop.run_schedule('nightly')")
+    pgbgw_database.advance(timedelta(hours=1))
+    pgbgw_database.run_due()
+    assert reports(pgbgw_database)[-1][0] == "nightly"
+
+def test_what_is_paused_by_a_test_goes_on_in_the_next(pgbgw_database):
+    pgbgw_database.connection.execute("TRUNCATE reports")
+    pgbgw_database.advance(timedelta(days=1))
+    pgbgw_database.run_due()
+    assert reports(pgbgw_database) == [("bill", 1), ("nightly", 1)]
+"""
+
+SHOP = """
+from pgbgw import Extension, catch_up, sql
+shop = Extension("shop", database="postgres")
+write = "INSERT INTO public.reports VALUES ('{}')"
+shop.cron_worker("nightly", "30 2 * * *", run=sql(write.format("nightly")))
+shop.cron_worker("bill", "0 0 * * *", missed=catch_up(2), run=sql(write.format("bill")))
+"""
+
+
+def test_schedules_go_by_a_clock_of_the_test(tmp_path: Path) -> None:
+    project(tmp_path, NIGHTLY)
+    (tmp_path / "shop.py").write_text(SHOP)
+    (tmp_path / "shop.sql").write_text("CREATE TABLE public.reports (by text);")
+    ran = run(tmp_path)
+    assert re.search(r"^3 passed in", ran.stdout, re.MULTILINE), ran.stdout + ran.stderr
+
+
 USING = """
 import asyncio
 from datetime import timedelta
