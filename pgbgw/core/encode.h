@@ -216,7 +216,8 @@ pgbgw_put_common(pgbgw_buffer *buffer, int kind, PyObject *value)
 			if (PyUnicode_CheckExact(value))
 				return pgbgw_put_str(buffer, value, PGBGW_JSONB_VERSION);
 			if (!PyBytes_CheckExact(value)
-				|| memchr(PyBytes_AS_STRING(value), 0, (size_t) PyBytes_GET_SIZE(value)) != NULL)
+				|| memchr(PyBytes_AS_STRING(value), 0, (size_t) PyBytes_GET_SIZE(value)) != NULL
+				|| !pgbgw_is_ascii((const uint8_t *) PyBytes_AS_STRING(value), (size_t) PyBytes_GET_SIZE(value)))
 				return PGBGW_CAREFUL;
 			return pgbgw_put_field(buffer, PyBytes_AS_STRING(value), (size_t) PyBytes_GET_SIZE(value),
 								   PGBGW_JSONB_VERSION);

@@ -95,6 +95,10 @@ cdef bytes _write_json(value):
     data = _write_bytes(value)
     if b"\0" in data:
         raise _Fault(f"a NUL at position {data.index(0)}")
+    try:
+        data.decode()
+    except UnicodeDecodeError as error:
+        raise _Fault(f"not UTF-8: {error}", "Encode the text as UTF-8.") from error
     return data
 
 
@@ -298,8 +302,8 @@ cdef class CopyEncoder:
     utils/adt/arrayfuncs.c).
 
     Nothing of a row with a fault is emitted: CopyError names row and column, both counted from 1, rows over all calls.
-    Faults are a value of another type, an integer or a number that does not fit, NUL in text, a lone surrogate, an
-    address with a scope, a value whose own methods raise, and a field of 1 GB or more (MaxAllocSize,
+    Faults are a value of another type, an integer or a number that does not fit, NUL in text, a lone surrogate,
+    JSON that is not UTF-8, an address with a scope, a value whose own methods raise, and a field of 1 GB or more (MaxAllocSize,
     utils/memutils.h). An encoder is not shared between threads.
 
     Raises ValueError and TypeError as Layout does.
@@ -314,7 +318,11 @@ cdef class CopyEncoder:
     def __init__(self, types):
         if self._layout is not None:
             raise TypeError("an encoder is for one stream")
-        self._layout = _layout_of(types, "str")
+        cdef Layout layout = _layout_of(types, "str")
+        if layout.json != "str":
+            # there json has the kind of bytea, of which anything goes
+            layout = Layout(layout.names, layout.types)
+        self._layout = layout
         self._row = 1
 
     def __dealloc__(self):

@@ -274,6 +274,9 @@ class NoZone(tzinfo):
         ("text", "ab\ud800", "surrogate at position 2"),
         ("jsonb", "\0", "NUL"),
         ("jsonb", b"{\0}", "NUL at position 1"),
+        ("jsonb", b'"\xff"', "not UTF-8: 'utf-8' codec can't decode byte 0xff in position 1"),
+        ("jsonb", b'"1234567890\xc3', "not UTF-8"),
+        ("json", b'"\xff"', "not UTF-8"),
         ("jsonb", {"a": 1}, "dict instead of JSON text"),
         ("json", [], "list instead of JSON text"),
         ("bytea", "a", "str instead of bytes"),
@@ -412,3 +415,13 @@ def test_what_is_at_a_stream_is_not_pickled(coder: Any) -> None:
         bare.feed(b"" if coder is not CopyEncoder else [])
     with pytest.raises(TypeError, match="initialised"):
         bare.close()
+
+
+@pytest.mark.parametrize("type_", ["json", "jsonb"])
+def test_json_may_be_bytes(type_: str) -> None:
+    for value in (b'{"a": 1}', '"ä€"'.encode(), b'"' + b"x" * 5000 + "ö".encode() + b'"'):
+        for types in ([type_], Layout(None, [type_], json="bytes")):
+            sent = encode_copy([(value,)], types)
+            assert decode_copy(sent, [type_]) == [(value.decode(),)]
+    with pytest.raises(CopyError, match="NUL at position 1"):
+        encode_copy([(b"{\0}",)], Layout(None, [type_], json="bytes"))
