@@ -69,8 +69,8 @@ cdef class Columns:
     def __dealloc__(self):
         PyMem_Free(self._columns)
 
-    cdef int _fill(self, Layout layout, bytes data, Py_ssize_t start, Py_ssize_t count) except -1:
-        """Take ``count`` rows, which have been walked, from ``start``."""
+    cdef int _fill(self, Layout layout, bytes data, Py_ssize_t start, Py_ssize_t count, int64_t number=1) except -1:
+        """Take ``count`` rows, which have been walked, from ``start``; the first has that number in its stream."""
         cdef int32_t columns = layout.shape.columns
         cdef int32_t column
         cdef pgbgw_field field
@@ -98,8 +98,10 @@ cdef class Columns:
         with nogil:
             row = pgbgw_fill_columns(self._columns, columns, base, base + start, count, &column, &field)
         if row < count:
-            layout._object(row + 1, column, field, NULL)
-            raise layout._error(row + 1, column, "a value that a column does not hold", "Select the column as text.")
+            layout._object(number + row, column, field, NULL)
+            raise layout._error(
+                number + row, column, "a value that a column does not hold", "Select the column as text."
+            )
         self._count = count
         return 0
 

@@ -165,6 +165,8 @@ cdef extern from "libpq.h":
 cdef extern from "receive.h" nogil:
     enum:
         PGBGW_CLOSED
+        PGBGW_RECEIVED_SIZE
+        PGBGW_RECEIVED_LEAST
 
     ptrdiff_t pgbgw_receive(int socket, uint8_t *place, size_t size, int milliseconds)
 

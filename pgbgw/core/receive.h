@@ -17,6 +17,21 @@
 #include <sys/socket.h>
 #include <sys/types.h>
 
+/*
+ * The size of a chunk.  Two or three of these are in use at a time, one for
+ * the jobs at hand and one that is being filled.  The fuzzers have small ones.
+ */
+#ifndef PGBGW_RECEIVED_SIZE
+#define PGBGW_RECEIVED_SIZE (1 << 18)
+#endif
+/*
+ * A chunk is full once it has no room for so much, which is what a server
+ * sends at a time (pqcomm.c).
+ */
+#ifndef PGBGW_RECEIVED_LEAST
+#define PGBGW_RECEIVED_LEAST (1 << 13)
+#endif
+
 /* What pgbgw_receive returns besides a number of bytes. */
 #define PGBGW_CLOSED 0			/* the other side has closed, or the connection is lost */
 #define PGBGW_NOTHING (-1)		/* nothing came in time, or a signal did */

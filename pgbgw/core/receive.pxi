@@ -1,10 +1,6 @@
 # What a COPY sends, read from the socket itself: libpq would allocate and copy each row by itself.
 
 cdef enum:
-    # Two or three of these are in use at a time, one for the jobs at hand and one that is being filled.
-    RECEIVED_SIZE = 1 << 18
-    # A chunk is full once it has no room for so much, which is what a server sends at a time (pqcomm.c).
-    RECEIVED_LEAST = 1 << 13
     # The type of a message, and its length without that ("Message Formats" in the chapter on the protocol).
     MESSAGE_HEADER = 5
     # What comes later than this is waited for again, after a look at signals; ms.
@@ -17,14 +13,16 @@ cdef class CopyReceiver:
 
     From the query on nobody else may read from the socket, up to the ReadyForQuery that ends what the server has to
     say: ``finished`` is set then, or when the connection is lost, which ``lost`` tells. Whatever comes and is no row is
-    kept as it came: ``others()`` gives it, for whoever speaks the protocol otherwise.
+    kept as it came, and so is what was received behind that ReadyForQuery, be it part of a message: ``others()`` gives
+    it, for whoever speaks the protocol otherwise.
 
     ``jobs``, ``tuples`` and ``columns`` wait for rows, and give up to so many; fewer are the last ones, and none come
     after them. Each row is one message, the first one has the header of COPY BINARY before it ("COPY Operations" in the
     chapter on the protocol).
 
     They raise CopyError for rows that do not fit the layout, and whatever a signal's handler raises. ``drain`` is to be
-    called then: it drops the rest.
+    called then: it drops the rest. A receiver is not shared between threads: RuntimeError is raised where one is at
+    work already.
     """
 
     cdef int _socket
@@ -36,15 +34,18 @@ cdef class CopyReceiver:
     cdef bytearray _others
     cdef bint _headed           # whether the header of COPY BINARY was read
     cdef bint _trailed          # whether the trailer was
+    cdef bint _busy
     cdef readonly bint finished
     cdef readonly bint lost
 
     def __init__(self, int socket, Layout layout not None):
+        if self._reader is not None:
+            raise TypeError("a receiver is for one stream")
         self._socket = socket
-        self._reader = _Reader(layout)
-        self._chunk = PyBytes_FromStringAndSize(NULL, RECEIVED_SIZE)
+        self._chunk = PyBytes_FromStringAndSize(NULL, PGBGW_RECEIVED_SIZE)
         self._spare = []
         self._others = bytearray()
+        self._reader = _Reader(layout)
 
     def others(self):
         """The messages that were no rows, as they came; each is given once."""
@@ -53,7 +54,13 @@ cdef class CopyReceiver:
 
     def jobs(self, Py_ssize_t most, type kind=None):
         """Up to ``most`` rows as jobs, of class Job or of one that is derived from Held."""
-        self._check()
+        self._enter()
+        try:
+            return self._jobs(most, kind)
+        finally:
+            self._busy = False
+
+    cdef list _jobs(self, Py_ssize_t most, type kind):
         cdef list jobs = []
         cdef Py_ssize_t size
         cdef const uint8_t *row
@@ -70,6 +77,7 @@ cdef class CopyReceiver:
                         break
                     wanted = (self._end - self._begin) // (size + MESSAGE_HEADER) + 1
                     _append_job(jobs, &maker, row, size, min(wanted, most - len(jobs)))
+                    self._reader.row += 1
             finally:
                 pgbgw_maker_done(&maker)
             # Jobs that were made keep the chunk; nothing else may, or it could not be used again.
@@ -79,7 +87,13 @@ cdef class CopyReceiver:
 
     def tuples(self, Py_ssize_t most):
         """Up to ``most`` rows as tuples; values as CopyDecoder gives them."""
-        self._check()
+        self._enter()
+        try:
+            return self._tuples(most)
+        finally:
+            self._busy = False
+
+    cdef list _tuples(self, Py_ssize_t most):
         cdef list rows = []
         cdef Py_ssize_t size
         cdef const uint8_t *row
@@ -91,13 +105,20 @@ cdef class CopyReceiver:
                 if row == NULL:
                     break
                 pgbgw_append(rows, self._reader.read(row))
+                self._reader.row += 1
                 count += 1
             more = count == most or self._more()
         return rows
 
     def columns(self, Py_ssize_t most):
         """Up to ``most`` rows as Columns, which have a length of 0 once there are no more."""
-        self._check()
+        self._enter()
+        try:
+            return self._columns(most)
+        finally:
+            self._busy = False
+
+    cdef Columns _columns(self, Py_ssize_t most):
         cdef pgbgw_buffer buffer
         cdef Py_ssize_t size
         cdef const uint8_t *row
@@ -116,27 +137,36 @@ cdef class CopyReceiver:
                         _reraise()
                     memcpy(place, row, <size_t> size)
                     buffer.size += <size_t> size
+                    self._reader.row += 1
                     count += 1
                 more = count == most or self._more()
             data = PyBytes_FromStringAndSize(<char *> buffer.data, <Py_ssize_t> buffer.size)
         finally:
             PyMem_Free(buffer.data)
         cdef Columns made = Columns.__new__(Columns)
-        made._fill(self._reader.layout, data, 0, count)
+        made._fill(self._reader.layout, data, 0, count, self._reader.row - count)
         return made
 
     def drain(self):
         """Read what still comes, and drop the rows in it."""
-        self._check()
         cdef Py_ssize_t size
-        while not self.finished:
-            while self._message(&size) != NULL:
-                pass
-            self._more()
+        self._enter()
+        try:
+            while not self.finished:
+                while self._message(&size) != NULL:
+                    pass
+                self._more()
+        finally:
+            self._busy = False
 
-    cdef int _check(self) except -1:
+    cdef int _enter(self) except -1:
         if self._reader is None:
             raise TypeError("the receiver was not initialised")
+        # A signal's handler may come back here, and another thread while this one waits: the chunk that is received
+        # into would be gone.
+        if self._busy:
+            raise RuntimeError("the receiver is at work already")
+        self._busy = True
         return 0
 
     cdef inline const uint8_t *_row(self, Py_ssize_t *size) except? NULL:
@@ -157,7 +187,6 @@ cdef class CopyReceiver:
                 raise self._reader.layout._walk_error(self._reader.row, verdict, walked)
             if walked.size != size[0]:
                 raise CopyError(f"{size[0] - walked.size} bytes follow the row", row=self._reader.row)
-            self._reader.row += 1
             return row
 
     cdef const uint8_t *_unusual(self, const uint8_t *row, Py_ssize_t *size) except? NULL:
@@ -192,18 +221,23 @@ cdef class CopyReceiver:
                 raise CopyError(f"a message of the server's has a length of {length} bytes", hint="Connect again.")
             if <uint32_t> (self._end - self._begin - 1) < length:
                 return NULL
-            self._begin += 1 + <Py_ssize_t> length
             if start[0] == 100:     # d: CopyData
+                self._begin += 1 + <Py_ssize_t> length
                 size[0] = <Py_ssize_t> length - 4
                 return start + MESSAGE_HEADER
-            self._others += start[:1 + <Py_ssize_t> length]
             if start[0] == 90:      # Z: ReadyForQuery
+                # A server may end the session at any time, and says why: so more may stand behind.
+                self._others += start[:self._end - self._begin]
+                self._begin = self._end
                 self.finished = True
                 return NULL
+            self._others += start[:1 + <Py_ssize_t> length]
+            self._begin += 1 + <Py_ssize_t> length
         return NULL
 
     cdef int _lose(self) except -1:
         self.finished = self.lost = True
+        self._begin = self._end
         return 0
 
     cdef bint _more(self) except -1:
@@ -222,6 +256,8 @@ cdef class CopyReceiver:
                 got = pgbgw_receive(socket, place, room, RECEIVED_LOOK)
             if got > 0:
                 self._end += got
+                # What never ends would never come to the look below.
+                PyErr_CheckSignals()
                 return True
             if got == PGBGW_CLOSED:
                 self._lose()
@@ -231,11 +267,14 @@ cdef class CopyReceiver:
     cdef int _make_room(self) except -1:
         """Have room behind what was received, and for the whole of the message that is at hand."""
         cdef Py_ssize_t held = self._end - self._begin
-        cdef Py_ssize_t wanted = RECEIVED_LEAST
+        cdef Py_ssize_t wanted = PGBGW_RECEIVED_LEAST
+        cdef Py_ssize_t believed = len(self._chunk)
         cdef const uint8_t *start = <const uint8_t *> PyBytes_AS_STRING(self._chunk) + self._begin
         if held >= MESSAGE_HEADER:
-            # Its length was looked at, and is below 1 GB; it is believed once as much has come as it had room for.
-            wanted = max(wanted, min(1 + <Py_ssize_t> pgbgw_get32(start + 1), 2 * len(self._chunk)) - held)
+            # Its length was looked at, and is below 1 GB; what is more than a chunk is believed once that is full.
+            if held + wanted > believed:
+                believed *= 2
+            wanted = max(wanted, min(1 + <Py_ssize_t> pgbgw_get32(start + 1), believed) - held)
         if len(self._chunk) - self._end >= wanted:
             return 0
         cdef bytes before = self._chunk
@@ -243,11 +282,15 @@ cdef class CopyReceiver:
         if pgbgw_is_alone(<PyObject *> before) and len(before) - held >= wanted:
             self._chunk = before
         else:
-            self._chunk = self._unused(held + wanted)
+            try:
+                self._chunk = self._unused(held + wanted)
+            except BaseException:
+                self._chunk = before
+                raise
         memmove(<void *> PyBytes_AS_STRING(self._chunk), start, <size_t> held)
         self._begin = 0
         self._end = held
-        if self._chunk is not before and len(before) == RECEIVED_SIZE:
+        if self._chunk is not before and len(before) == PGBGW_RECEIVED_SIZE:
             self._spare.append(before)
         return 0
 
@@ -259,4 +302,4 @@ cdef class CopyReceiver:
         if len(self._spare) > 3:
             # Somebody keeps the jobs.
             del self._spare[0]
-        return PyBytes_FromStringAndSize(NULL, max(size, RECEIVED_SIZE))
+        return PyBytes_FromStringAndSize(NULL, max(size, PGBGW_RECEIVED_SIZE))

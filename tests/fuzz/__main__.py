@@ -23,6 +23,7 @@ TARGETS = {
     "decoder": "streams of COPY BINARY, to jobs, tuples and columns",
     "results": "results of libpq, made by hand or received from a hostile server",
     "encoder": "rows of Python objects to COPY BINARY",
+    "receiver": "what a server says during a COPY, off a socket",
 }
 
 # An input that takes longer, in seconds of a clock that others may hold up, or allocates more at once, in MB, is a

@@ -30,8 +30,8 @@ ROOT = Path(__file__).parents[2]
 _FLAGS = [
     *("-g", "-O1", "-fPIC", "-fno-omit-frame-pointer", "-fsanitize=address,undefined,fuzzer-no-link"),
     "-fno-sanitize-recover=all",
-    # Columns with many buffers without a GB in each.
-    "-DPGBGW_WINDOW_BITS=7",
+    # Columns with many buffers without a GB in each, and many chunks without megabytes received.
+    *("-DPGBGW_WINDOW_BITS=7", "-DPGBGW_RECEIVED_SIZE=512", "-DPGBGW_RECEIVED_LEAST=64"),
 ]
 
 # What Cython generates adds 0 to NULL where a function has no arguments, which C23 allows. The headers are checked.

@@ -13,7 +13,7 @@ import pytest
 pytest.importorskip("atheris", reason="atheris has no wheel for this machine")
 
 ROOT = Path(__file__).parents[2]
-TARGETS = ["decoder", "results", "encoder"]
+TARGETS = ["decoder", "results", "encoder", "receiver"]
 
 
 def fuzz(*arguments: str) -> subprocess.CompletedProcess[str]:

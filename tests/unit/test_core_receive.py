@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import socket
 import struct
+import subprocess
+import sys
 import threading
+import tracemalloc
 from collections.abc import Iterator
 from typing import Any
 
@@ -166,6 +170,141 @@ def test_a_connection_may_be_lost_anywhere(pair: tuple[socket.socket, socket.soc
     assert (receiver.finished, receiver.lost) == (True, True)
 
 
+def test_what_follows_the_end_is_kept(pair: tuple[socket.socket, socket.socket]) -> None:
+    """A server that ends the session says why, and may have said half of it so far."""
+    last = message(b"E", b"SFATAL\0C57P01\0Mended\0\0") + b"d\0\0"
+    receiver = receiving(pair, sent(one(1), one(2)) + last)
+    assert taken(receiver, "tuples", 10) == [[(1, b"some"), (2, b"some")]]
+    with pair[0].makefile("rb") as rest:
+        assert (receiver.others() + rest.read()).endswith(message(b"Z", b"T") + last)
+    assert not receiver.lost
+    assert receiver.tuples(10) == []
+
+
+@pytest.mark.parametrize("form", ["jobs", "tuples", "columns"])
+def test_rows_are_counted_up_to_the_one_at_fault(pair: tuple[socket.socket, socket.socket], form: str) -> None:
+    receiver = receiving(pair, sent(one(1), one(2), one(3)[:-1]))
+    with pytest.raises(CopyError) as caught:
+        getattr(receiver, form)(10)
+    assert caught.value.row == 3
+
+
+@pytest.mark.parametrize(("form", "kind"), [("tuples", "text"), ("columns", "jsonb")])
+def test_a_value_at_fault_is_told_by_its_row(pair: tuple[socket.socket, socket.socket], form: str, kind: str) -> None:
+    layout = Layout(["word"], [kind])
+    receiver = receiving(pair, sent(row(b"\1a"), row(b"\1b"), row(b"\1\xff"), row(b"\1c")), layout)
+    assert len(getattr(receiver, form)(1)) == 1
+    with pytest.raises(CopyError, match="row 3, column 1") as caught:
+        getattr(receiver, form)(10)
+    assert (caught.value.row, caught.value.column) == (3, 1)
+
+
+def test_a_length_is_believed_when_its_bytes_come() -> None:
+    """In pieces, as they come over a network: each of them is received by itself from such a socket (unix(7))."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours:
+        with theirs:
+            theirs.sendall(b"d\x3f\xff\xff\xff")
+            for _ in range(50):
+                theirs.sendall(bytes(100))
+        receiver = CopyReceiver(ours.fileno(), LAYOUT)
+        tracemalloc.start()
+        try:
+            assert receiver.tuples(1) == []
+            assert tracemalloc.get_traced_memory()[1] < 1 << 20
+        finally:
+            tracemalloc.stop()
+    assert receiver.lost
+
+
+def test_a_length_that_nothing_has_is_told_once(pair: tuple[socket.socket, socket.socket]) -> None:
+    receiver = receiving(pair, sent(one(1), others=[(b"N", b"SNOTICE\0\0")])[:-6] + b"N\0\0\0\0more")
+    with pytest.raises(CopyError, match="a length of 0 bytes"):
+        receiver.drain()
+    assert (receiver.finished, receiver.lost) == (True, True)
+    receiver.drain()
+    assert receiver.tuples(1) == []
+    assert receiver.others().endswith(message(b"C", b"COPY 3\0"))
+
+
+def test_a_receiver_at_work_is_left_alone(pair: tuple[socket.socket, socket.socket]) -> None:
+    """A signal's handler comes back to one that waits, and is told; it sends what is waited for then."""
+    ours, theirs = pair
+    receiver = CopyReceiver(ours.fileno(), LAYOUT)
+    told: list[str] = []
+
+    def come_back(number: int, frame: object) -> None:
+        try:
+            receiver.tuples(0)
+        except RuntimeError as error:
+            if not told:
+                theirs.sendall(sent(one(1)))
+            told.append(str(error))
+
+    before = signal.signal(signal.SIGALRM, come_back)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.02, 0.02)
+        assert receiver.tuples(10) == [(1, b"some")]
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert told[0] == "the receiver is at work already"
+
+
+def test_a_server_that_never_ends_can_be_left(pair: tuple[socket.socket, socket.socket]) -> None:
+    """There is always more to receive, so that nobody ever waits."""
+    ours, theirs = pair
+
+    def send() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                theirs.sendall(message(b"d", bytes(9000)) * 100)
+
+    def stop(number: int, frame: object) -> None:
+        raise TimeoutError
+
+    sender = threading.Thread(target=send, daemon=True)
+    before = signal.signal(signal.SIGALRM, stop)
+    try:
+        sender.start()
+        signal.setitimer(signal.ITIMER_REAL, 0.1)
+        with pytest.raises(TimeoutError):
+            CopyReceiver(ours.fileno(), LAYOUT).drain()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+        theirs.shutdown(socket.SHUT_RDWR)
+        sender.join()
+
+
+_SCARCE = """
+import resource, socket, threading
+from pgbgw._core import CopyReceiver, Layout
+ours, theirs = socket.socketpair()
+receiver = CopyReceiver(ours.fileno(), Layout(None, ["bytea"]))
+def send():
+    theirs.sendall(b"d\\x3f\\xff\\xff\\xff")
+    for _ in range(200):
+        theirs.sendall(bytes(1 << 20))
+thread = threading.Thread(target=send, daemon=True)
+thread.start()
+with open("/proc/self/statm") as told:
+    used = int(told.read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + (48 << 20), used + (48 << 20)))
+for read in (lambda: receiver.tuples(1), receiver.drain, lambda: receiver.jobs(1)):
+    try:
+        read()
+    except MemoryError:
+        print("told")
+"""
+
+
+def test_a_lack_of_memory_is_told_each_time() -> None:
+    """In a process of its own, which is given little."""
+    ran = subprocess.run([sys.executable, "-c", _SCARCE], capture_output=True, text=True)
+    assert (ran.returncode, ran.stdout) == (0, "told\n" * 3), ran.stderr
+
+
 def test_what_was_not_made_ready_is_refused() -> None:
     receiver = CopyReceiver.__new__(CopyReceiver)
     for call in (receiver.drain, lambda: receiver.jobs(1), lambda: receiver.tuples(1), lambda: receiver.columns(1)):
@@ -173,6 +312,9 @@ def test_what_was_not_made_ready_is_refused() -> None:
             call()
     with pytest.raises(TypeError, match="not initialised"):
         CopyReceiver(0, Layout.__new__(Layout))
+    again: Any = CopyReceiver(0, LAYOUT)
+    with pytest.raises(TypeError, match="for one stream"):
+        again.__init__(0, LAYOUT)
 
 
 def test_only_connections_of_psycopg_are_known_to_be_plain() -> None:
