@@ -29,6 +29,7 @@ cdef extern from "cron_parse.h" nogil:
 
 cdef extern from "calendar.h":
     enum:
+        PGBGW_DAY_SECS
         PGBGW_SKIP_GAP
         PGBGW_REPEAT
 
@@ -64,10 +65,15 @@ class CronError(ValueError):
 
 
 cdef int _offset_at(void *zone, int64_t at, int64_t *offset, int64_t *until) except -1:
-    offset[0], until[0] = (<object> zone)(at)
+    ahead, end = (<object> zone)(at)
+    # the sums in calendar.h have room for no more
+    if not -PGBGW_DAY_SECS < ahead < PGBGW_DAY_SECS:
+        raise ValueError(f"the offset at {at} is {ahead} seconds, which is a day or more")
     # told wrongly it would be asked for ever
-    if until[0] <= at:
-        raise ValueError(f"the offset at {at} ends at {until[0]}, which is not later")
+    if end <= at:
+        raise ValueError(f"the offset at {at} ends at {end}, which is not later")
+    offset[0] = ahead
+    until[0] = min(end, INT64_MAX)
     return 0
 
 
@@ -105,8 +111,8 @@ cdef class Cron:
             raise CronError(text, 0, len(text), "longer than 1000 bytes", "A list in a field may have ranges.")
         if not pgbgw_cron_parse(encoded, &cron, &fault):
             at = len(encoded[:fault.at].decode("utf-8", "surrogatepass"))
-            # an unknown byte may be the first one of a longer character
-            length = len(encoded[fault.at:fault.at + fault.length].decode("utf-8", "replace"))
+            # characters by the first byte of each: what is unknown may be told as that byte alone
+            length = sum([byte & 0xc0 != 0x80 for byte in encoded[fault.at:fault.at + fault.length]])
             raise CronError(text, at, length, fault.message.decode(), fault.hint.decode())
         if not pgbgw_cron_comes(&cron):
             raise CronError(
@@ -178,11 +184,12 @@ cdef class Cron:
     def due(self, offset_at, int64_t after, *, bint skip_gap=False, bint repeat=False):
         """The first time later than ``after`` at which this is due, or None; both in seconds since 1970 in UTC.
 
-        ``offset_at`` is called with such a time and returns how many seconds the clocks are ahead of UTC then, and
-        until when, not included, they are so; told too early, it is asked again. A schedule whose hours begin with an
-        asterisk is due whenever the clocks show a time that it names. Another one is due once when they come to it or
-        pass it over; with ``skip_gap`` not when they pass it over, with ``repeat`` as often as they show it. Raises
-        what ``offset_at`` raises. Source: c_templates/static/calendar.h.
+        ``offset_at`` is called with such a time and returns how many seconds the clocks are ahead of UTC then, by less
+        than a day, and until when, not included, they are so; told too early, it is asked again. A schedule whose hours
+        begin with an asterisk is due whenever the clocks show a time that it names. Another one is due once when they
+        come to it or pass it over; with ``skip_gap`` not when they pass it over, with ``repeat`` as often as they show
+        it. Raises what ``offset_at`` raises, and ValueError where it returns a day or more, or an end that is not
+        later. Source: c_templates/static/calendar.h.
         """
         cdef pgbgw_zone zone
         cdef int64_t due = 0

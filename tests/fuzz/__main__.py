@@ -24,6 +24,7 @@ TARGETS = {
     "results": "results of libpq, made by hand or received from a hostile server",
     "encoder": "rows of Python objects to COPY BINARY",
     "receiver": "what a server says during a COPY, off a socket",
+    "schedule": "texts as schedules, and when they are due by any clocks",
 }
 
 # An input that takes longer, in seconds of a clock that others may hold up, or allocates more at once, in MB, is a

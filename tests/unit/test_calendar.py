@@ -182,10 +182,47 @@ def test_the_ends_of_time() -> None:
 def test_what_a_zone_raises_comes_through_and_one_that_stands_still_is_refused() -> None:
     with pytest.raises(ZeroDivisionError):
         Cron("@daily").due(lambda at: (at // 0, 0), 0)
-    with pytest.raises(ValueError, match="which is not later"):
-        Cron("@daily").due(lambda at: (0, at), 0)
+    for end in (0, -(10**30)):
+        with pytest.raises(ValueError, match="which is not later"):
+            Cron("@daily").due(lambda at, end=end: (0, at + end), 0)  # type: ignore[misc]
+    for offset in (86_400, -86_400, 2**63 - 1, 10**30):
+        with pytest.raises(ValueError, match="which is a day or more"):
+            Cron("@daily").due(lambda at, offset=offset: (offset, at + 1), 0)  # type: ignore[misc]
     with pytest.raises(TypeError):
         Cron("@daily").due(lambda at: None, 0)  # type: ignore[arg-type, return-value]
+
+
+@pytest.mark.parametrize("end", [2**63 - 1, 10**30])
+@pytest.mark.parametrize(("expression", "hours"), [("0 12 * * *", 11), ("0 * * * *", 1)])
+def test_clocks_may_never_change_again(expression: str, hours: int, end: int) -> None:
+    asked = []
+
+    def offset_at(at: int) -> tuple[int, int]:
+        asked.append(at)
+        return 3600, end
+
+    assert Cron(expression).due(offset_at, 0) == hours * 3600
+    assert len(asked) < 4
+
+
+def test_nothing_is_due_after_the_last_timestamp() -> None:
+    """Nor a local time before the end that clocks behind UTC show after it."""
+    last = 9224318016000  # 294277-01-01, PGBGW_LAST_TIME
+    assert Cron("30 23 * * *").due(lambda at: (-3600, at + 10**9), last - 1800) is None
+    assert Cron("30 22 * * *").due(lambda at: (-3600, at + 10**9), last - 3600) == last - 1800
+
+
+def test_a_place_is_inside_of_its_text() -> None:
+    """A lone surrogate is one character, of three bytes that are none in UTF-8."""
+    for text, at, length in (
+        ("* * * * * * \udc80", 12, 1),
+        ("\ud800 * * * *", 0, 1),
+        ("@\udc80ä€", 0, 4),
+        ("* * * * * * ä\udc80", 12, 2),
+    ):
+        with pytest.raises(CronError) as caught:
+            Cron(text)
+        assert (caught.value.at, caught.value.length) == (at, length)
 
 
 @pytest.mark.parametrize(
