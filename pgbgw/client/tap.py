@@ -107,6 +107,10 @@ class _Tap:
             if result.status == pq.ExecStatus.COPY_OUT:
                 while pgconn.get_copy_data(0)[0] > 0:
                     pass
+            elif result.status in (pq.ExecStatus.COPY_IN, pq.ExecStatus.COPY_BOTH):
+                # It would be told again and again, until somebody sends.
+                self._connection.close()
+                raise psycopg.OperationalError("the server wants rows instead of sending them")
             elif result.status != pq.ExecStatus.COMMAND_OK and failed is None:
                 # The first is the server's; of a lost connection libpq makes another one.
                 failed = result

@@ -32,6 +32,9 @@ TARGETS = {
 _LONGEST = 120
 _LARGEST = 256
 
+# How long one process fuzzes, in seconds.
+_TURN = 300
+
 
 @dataclass(frozen=True, slots=True)
 class Run:
@@ -44,45 +47,58 @@ class Run:
     runs: int
     seed: int
 
-    def options(self) -> list[str]:
+    def options(self, seconds: int, seed: int) -> list[str]:
         """What libFuzzer is told."""
         corpus = self.folder / "corpus" / self.target
         findings = self.folder / "findings"
         for folder in (corpus, findings):
             folder.mkdir(parents=True, exist_ok=True)
         return [
-            *(str(corpus), f"-artifact_prefix={findings}/{self.target}-", f"-seed={self.seed}"),
-            *(f"-max_total_time={self.seconds}", f"-runs={self.runs}", "-max_len=2048", "-len_control=20"),
+            *(str(corpus), f"-artifact_prefix={findings}/{self.target}-", f"-seed={seed}"),
+            *(f"-max_total_time={seconds}", f"-runs={self.runs}", "-max_len=2048", "-len_control=20"),
             *(f"-timeout={_LONGEST}", f"-malloc_limit_mb={_LARGEST}", "-rss_limit_mb=3072", "-print_final_stats=1"),
         ]
 
     def go(self) -> bool:
-        """Whether nothing was found."""
+        """Whether nothing was found, by one process after another: sanitisers give memory back at the end only."""
+        began, inputs, turn = time.monotonic(), 0, 0
+        while True:
+            left = self.seconds - int(time.monotonic() - began) if self.seconds else _TURN
+            counted = self.turn(min(left, _TURN) if self.runs < 0 else self.seconds, self.seed + turn, inputs)
+            if counted is None:
+                return False
+            inputs, turn = inputs + counted, turn + 1
+            if self.runs >= 0 or (self.seconds and time.monotonic() - began >= self.seconds):
+                return True
+
+    def turn(self, seconds: int, seed: int, before: int) -> int | None:
+        """How many inputs one process has seen, without a finding; None after one."""
         log = self.folder / f"{self.target}.log"
         started = time.monotonic()
-        options = self.options()
+        options = self.options(seconds, seed)
         # A fuzzer ends at once, and leaves behind what it has put into its folder.
         with log.open("w") as told, tempfile.TemporaryDirectory(prefix="pgbgw-fuzz-") as temporary:
             command = [sys.executable, "-m", "tests.fuzz.child", self.target, *options]
             settings = environment(self.library) | {"TMPDIR": temporary}
             ran = subprocess.run(command, cwd=ROOT, env=settings, stdout=told, stderr=told)
         text = log.read_text(errors="replace")
-        took = f"{time.monotonic() - started:.0f} s, seed {self.seed}"
+        took = f"{time.monotonic() - started:.0f} s, seed {seed}"
         counted = re.findall(r"stat::number_of_executed_units: +(\d+)", text)
         reached = re.findall(r"cov: (\d+) ft: (\d+) corp: (\d+)", text)
         if ran.returncode == 0 and counted and reached:
             edges, features, kept = reached[-1]
+            inputs = int(counted[-1])
             print(
-                f"{self.target}: no finding in {counted[-1]} inputs, {took}: {edges} edges, {features} features, "
-                f"{kept} inputs kept",
+                f"{self.target}: no finding in {before + inputs} inputs, the last {inputs} in {took}: {edges} edges, "
+                f"{features} features, {kept} inputs kept",
                 flush=True,
             )
-            return True
+            return inputs
         print(f"{self.target}: FOUND after {took}; {log} ends with", flush=True)
         print(*text.splitlines()[-60:], sep="\n", flush=True)
         for path in re.findall(r"Test unit written to (\S+)", text):
             print(f"Again: .venv/bin/python -m tests.fuzz {self.target} --replay {path}", flush=True)
-        return False
+        return None
 
 
 def main(arguments: list[str]) -> int:
