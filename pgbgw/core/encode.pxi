@@ -302,9 +302,9 @@ cdef class CopyEncoder:
     utils/adt/arrayfuncs.c).
 
     Nothing of a row with a fault is emitted: CopyError names row and column, both counted from 1, rows over all calls.
-    Faults are a value of another type, an integer or a number that does not fit, NUL in text, a lone surrogate,
-    JSON that is not UTF-8, an address with a scope, a value whose own methods raise, and a field of 1 GB or more (MaxAllocSize,
-    utils/memutils.h). An encoder is not shared between threads.
+    Faults are a value of another type, an integer or a number that does not fit, NUL in text, a lone surrogate, JSON
+    that is not UTF-8, an address with a scope, a value whose own methods raise, and a field of 1 GB or more
+    (MaxAllocSize, utils/memutils.h). An encoder is not shared between threads.
 
     Raises ValueError and TypeError as Layout does.
     """
