@@ -345,6 +345,9 @@ def _same(kind: str | int, found: Any, given: Any) -> bool:
         return struct.pack(">f", found) == struct.pack(">f", given) or (math.isnan(found) and math.isnan(given))
     if isinstance(found, float | Decimal) and found != found:
         return bool(float(given) != float(given)) if isinstance(found, float) else given.is_nan()
+    if isinstance(found, float):
+        # an integer of more than 53 bits is rounded
+        return bool(found == float(given))
     if isinstance(given, IPv4Interface | IPv6Interface) and given.network.prefixlen == given.max_prefixlen:
         given = given.ip
     if isinstance(found, str) and isinstance(given, bytes | bytearray | memoryview):
