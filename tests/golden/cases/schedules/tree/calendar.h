@@ -33,7 +33,7 @@
 /* The combinations of date and day of the week repeat after so many years. */
 #define PGBGW_CYCLE		400
 
-/* Clocks are set back by less than that. */
+/* Clocks are set back by less than that, since they are less than a day off. */
 #define PGBGW_LARGEST_STEP	(2 * PGBGW_DAY_SECS)
 
 /* Answers */
@@ -46,8 +46,10 @@
 
 /*
  * By how many seconds are the clocks ahead of UTC at a time, and until when
- * (not included) are they so?  That may be told too short.  Returns 0, or a
- * number below 0 that ends the search and is its result.
+ * (not included) are they so?  They are ahead or behind by less than a day.
+ * The end is later than the time; it may be told too short, and is INT64_MAX
+ * where there is none.  Returns 0, or a number below 0 that ends the search
+ * and is its result.
  */
 typedef int (*pgbgw_offset_at) (void *zone, int64_t at, int64_t *offset,
 								int64_t *until);
@@ -324,7 +326,8 @@ pgbgw_reaches(const pgbgw_zone *zone, int64_t after, int64_t local,
 
 		if (result < 0)
 			return result;
-		if (until - 1 + offset >= local)
+		/* no sum with "until", which may be the highest number */
+		if (until > local - offset)
 		{
 			if (*at + offset < local)
 				*at = local - offset;
@@ -361,6 +364,8 @@ pgbgw_due_once(const pgbgw_cron *cron, const pgbgw_zone *zone, int skip_gap,
 		result = pgbgw_reaches(zone, after, local, due, &shown);
 		if (result < 0)
 			return result;
+		if (*due > PGBGW_LAST_TIME)
+			return PGBGW_NEVER;
 		if (!skip_gap || shown == local)
 			return PGBGW_DUE;
 		/* look again from what is shown behind the gap, that one included */
