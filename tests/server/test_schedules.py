@@ -151,13 +151,15 @@ def test_times_that_were_missed(server: Server) -> None:
     # "skip" makes up for what is late by less than a minute, which the last full hour may be
     hour = began.replace(minute=0, second=0, microsecond=0)
     server.rows("SELECT rota.resume()")
-    eventually(lambda: len(runs(server, "last")) == 3 and noted(server, "last") == 3, 20, "three runs")
+    # another one may be due by now
+    eventually(lambda: len(runs(server, "last")) >= 3 and noted(server, "last") >= 3, 20, "three runs")
     eventually(lambda: len(runs(server, "nightly")) == 1 and noted(server, "nightly") == 1, 20, "one run")
     eventually(lambda: server.value("SELECT next_run FROM rota.schedules WHERE name = 'skip'") > began)
     dues = [due for due, _, _ in runs(server, "last")]
     tenth = began.replace(minute=began.minute // 10 * 10, second=0, microsecond=0)
     assert dues[-1] >= tenth
-    assert [later - earlier for earlier, later in pairwise(dues)] == [timedelta(minutes=10)] * 2
+    assert [later - earlier for earlier, later in pairwise(dues[:3])] == [timedelta(minutes=10)] * 2
+    assert len(dues) <= 4
     if now(server) - hour > timedelta(minutes=2) and now(server).hour == hour.hour:
         assert runs(server, "skip") == []
     first, *_ = runs(server, "often")
