@@ -21,11 +21,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, TypeAlias
+from typing import IO, Any, Protocol, TypeAlias, runtime_checkable
 
 from bench.environments import Unavailable
 
-__all__ = ["Apart", "Makers", "Setting", "Step", "Taken", "standing", "wanted"]
+__all__ = ["Apart", "Makers", "Prepared", "Setting", "Step", "Taken", "standing", "wanted"]
 
 _ROOT = Path(__file__).parents[1]
 
@@ -34,6 +34,18 @@ Setting: TypeAlias = Mapping[str, Any]
 
 Step: TypeAlias = Callable[[Setting], int]
 """One measurement: what it is asked to do, and how many rows or round trips that were."""
+
+
+@runtime_checkable
+class Prepared(Protocol):
+    """A step that something is done before which does not count: ``prepare`` is called with what is asked for."""
+
+    def prepare(self, asked: Setting) -> None:
+        """Make ready for one measurement."""
+
+    def __call__(self, asked: Setting) -> int:
+        """Measure, as any step."""
+
 
 Makers: TypeAlias = Mapping[str, Callable[[Setting], Step]]
 """The subjects of a benchmark by name, and how each is made ready."""
@@ -168,11 +180,16 @@ def main(module: str, subject: str, setting: str) -> None:
 
 def _measured(step: Step, asked: Setting) -> dict[str, float]:
     gc.collect()
-    before, started = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
-    count = step(asked)
-    seconds, after = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_SELF)
-    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return {"count": count, "seconds": seconds, "cpu": cpu}
+    total = {"count": 0.0, "seconds": 0.0, "cpu": 0.0}
+    for _ in range(asked.get("repeats", 1)):
+        if isinstance(step, Prepared):
+            step.prepare(asked)
+        before, started = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
+        total["count"] += step(asked)
+        total["seconds"] += time.perf_counter() - started
+        after = resource.getrusage(resource.RUSAGE_SELF)
+        total["cpu"] += after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return total
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pgbgw.build.pgconfig import embedded_pg_config, find_server
+from pgbgw.build.pgconfig import Pg, embedded_pg_config, find_server
 from pgbgw.build.pgxs import build
 from pgbgw.check import Target, check
 from pgbgw.codegen.emit import emit
@@ -126,20 +126,23 @@ def _module(declaration: str) -> ModuleIR:
 
 
 @contextlib.contextmanager
-def ground(declaration: str, setup: str = "") -> Iterator[Ground]:
+def ground(
+    declaration: str, setup: str = "", *, pg: Pg | None = None, settings: Mapping[str, str] | None = None
+) -> Iterator[Ground]:
     """A server with the extension of ``declarations/<declaration>.py`` built, preloaded, created and running.
 
-    ``setup`` is SQL for objects that the declaration expects besides the shared ones.
+    ``setup`` is SQL for objects that the declaration expects besides the shared ones. ``pg`` is another server than
+    the embedded one, ``settings`` are some of its own.
 
     Raises:
         StageError: the extension can't be built, or the server not be made.
     """
     module = _module(declaration)
-    pg = find_server(str(embedded_pg_config() or "pg_config"))
+    pg = pg or find_server(str(embedded_pg_config() or "pg_config"))
     folder = Path(tempfile.mkdtemp(prefix="pgbgw-bench-"))
     try:
         artifact = build(emit(module), pg, folder / module.name)
-        with throwaway_cluster(pg, settings=SETTINGS) as cluster:
+        with throwaway_cluster(pg, settings={**SETTINGS, **(settings or {})}) as cluster:
             cluster.install(artifact)
             server = Ground(cluster, module.name)
             server.rows(_SHARED + setup)

@@ -14,7 +14,7 @@ __all__ = ["MODULES", "Benchmark", "Unknown", "find", "select"]
 # To add one: a module below bench/ whose BENCHMARK is a Benchmark with the module's name, and its name here.
 MODULES = (
     "decode", "parse", "encode", "stream", "load", "claim", "drain", "leases", "bloat", "enqueue", "wake", "rivals",
-    "consume",
+    "consume", "schedules",
 )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pgbgw.declare.durations import NEVER, Duration, days, hours, milliseconds, minutes, seconds
 from pgbgw.declare.extension import Extension
 from pgbgw.declare.queues import Json, Payload, Queue
-from pgbgw.declare.schedules import catch_up
+from pgbgw.declare.schedules import allow, catch_up
 from pgbgw.declare.settings import EnumOption
 from pgbgw.declare.shared import Boolean, Counter, Float, Gauge, Integer, SharedStats, Text, Timestamp
 from pgbgw.declare.sql import call, sql
@@ -34,6 +34,7 @@ __all__ = [
     "SharedStats",
     "Text",
     "Timestamp",
+    "allow",
     "call",
     "catch_up",
     "connect",
@@ -47,7 +48,7 @@ __all__ = [
 
 
 def connect(conninfo: str = "") -> "Database":
-    """Connect to a database and use its queues without their declaration; see ``pgbgw.client.connect``."""
+    """Use the queues and schedules of a database without their declaration; see ``pgbgw.client.connect``."""
     from pgbgw.client import connect as client_connect
 
     return client_connect(conninfo)

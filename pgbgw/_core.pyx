@@ -29,8 +29,8 @@ from libc.string cimport memcmp, memcpy, memmove, memset
 __all__ = [
     "Columns", "CopyDecoder", "CopyEncoder", "CopyError", "CopyReceiver", "Cron", "CronError", "Held", "Job",
     "JobDecoder", "JobRows", "Layout", "Row", "backoff", "copy_columns", "copy_jobs", "decode_copy", "encode_copy",
-    "interval_due", "is_plain", "lease_keys", "result_columns", "result_jobs", "result_layout", "result_tuples",
-    "transport",
+    "first_result", "interval_due", "is_plain", "lease_keys", "of_each_layout", "result_columns", "result_jobs",
+    "result_layout", "result_tuples", "send_all", "transport",
 ]
 
 include "core/headers.pxi"
@@ -44,5 +44,6 @@ include "core/encode.pxi"
 include "core/rows.pxi"
 include "core/columns.pxi"
 include "core/receive.pxi"
+include "core/exchange.pxi"
 include "core/backoff.pxi"
 include "core/calendar.pxi"

@@ -7,12 +7,14 @@ The rules mirror the server's: ``CommandIsReadOnly()`` and ``UtilityReturnsTuple
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 __all__ = [
-    "OPERATOR_WORDS", "VALUE_WORDS", "accepts_parameters", "command", "misplaced", "prevented", "read_only", "refusal",
-    "returns_rows",
+    "OPERATOR_WORDS", "VALUE_WORDS", "Piece", "accepts_parameters", "command", "misplaced", "piece", "prevented",
+    "read_only", "refusal", "returns_rows",
 ]  # fmt: skip
 
 _QUERIES = {"SelectStmt", "InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt"}
@@ -182,6 +184,41 @@ def _subscription(statement: Any) -> str | None:
             failover = any(option.defname == "failover" for option in statement.options)
             return "ALTER SUBSCRIPTION" if failover or not _option(statement.options, "two_phase", True) else None
     return None
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A statement of a text that has several: its own text, and the words for it in messages.
+
+    ``controls``: it begins or ends a transaction, or a part of one. ``top_level``: it can't run in a transaction block,
+    or may be one that commits, as CALL, and DO with such a word in it. ``needs_client``: somebody has to send or to
+    receive what no result holds.
+    """
+
+    text: str
+    command: str
+    controls: bool
+    top_level: bool
+    needs_client: bool
+
+
+def piece(statement: Any, text: str, words: Sequence[str]) -> Piece:
+    """What there is to know of a statement; ``words`` are its first ones in upper case."""
+    kind = _kind(statement)
+    return Piece(
+        text,
+        command(statement, words),
+        controls=kind == "TransactionStmt" and statement.kind.name not in _PREPARED,
+        top_level=kind == "CallStmt"
+        or (kind == "DoStmt" and _may_commit(statement))
+        or prevented(statement) is not None,
+        needs_client=kind in {"ListenStmt", "UnlistenStmt"} or (kind == "CopyStmt" and statement.filename is None),
+    )
+
+
+def _may_commit(block: Any) -> bool:
+    body = " ".join(getattr(option.arg, "sval", "") for option in block.args)
+    return re.search(r"\b(COMMIT|ROLLBACK)\b", body, re.IGNORECASE) is not None
 
 
 Refusal = tuple[Literal["transaction_control", "unsupported"], str, str]

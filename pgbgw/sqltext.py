@@ -22,11 +22,12 @@ from typing import Literal, cast
 from pglast import ast, keywords, parser
 
 from pgbgw import _sqlkinds, _sqltypes
+from pgbgw._sqlkinds import Piece
 from pgbgw._sqlparams import Use, original, placeholders, written
 
 __all__ = [
-    "Parameter", "ParsedSql", "SqlError", "SqlType", "keyword_kind", "near", "parse", "parse_function_name",
-    "parse_type", "quote_ident", "quote_literal",
+    "Parameter", "ParsedSql", "Piece", "SqlError", "SqlType", "keyword_kind", "near", "parse", "parse_function_name",
+    "parse_type", "pieces", "quote_ident", "quote_literal",
 ]  # fmt: skip
 
 SqlErrorKind = Literal["syntax", "empty", "many", "transaction_control", "not_in_block", "parameter", "unsupported"]
@@ -156,6 +157,26 @@ def parse(text: str) -> ParsedSql:
         read_only=_sqlkinds.read_only(statement), returns_rows=_sqlkinds.returns_rows(statement),
         outside_block=_sqlkinds.prevented(statement) is not None, accepts_parameters=accepts, uses=uses,
     )  # fmt: skip
+
+
+def pieces(text: str) -> tuple[Piece, ...]:
+    """The statements of a text without parameters, in their order; none where there are only comments.
+
+    Raises:
+        SqlError: the text does not parse.
+    """
+    tokens = _tokens(text)
+    try:
+        statements = parser.parse_sql(text)
+    except parser.ParseError as error:
+        raise _syntax_error(error, text, text, tokens, ()) from None
+    found = []
+    for raw in statements:
+        start = cast(int, raw.stmt_location)
+        end = start + raw.stmt_len if raw.stmt_len else len(text)
+        words = [written(text, token).upper() for token in tokens if start <= token.start < end]
+        found.append(_sqlkinds.piece(raw.stmt, text[start:end].strip(" \t\r\n;"), words[:8]))
+    return tuple(found)
 
 
 def _tokens(text: str) -> list[parser.Token]:

@@ -11,12 +11,14 @@ Tests ask for the fixture ``pgbgw_database``; see docs/testing.md.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import shutil
 import tempfile
 import time
+import warnings
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -25,8 +27,9 @@ import pytest
 if TYPE_CHECKING:
     import psycopg
 
-    from pgbgw.client import Consumed, Job, Status
+    from pgbgw.client import Consumed, Job, ScheduleRun, Status
     from pgbgw.declare.queues import Payload, Queue
+    from pgbgw.declare.schedules import CronWorker
     from pgbgw.ir.model import ModuleIR, QueueIR
     from pgbgw.server import Cluster
 
@@ -36,6 +39,19 @@ P = TypeVar("P", bound="Payload")
 
 # How long a worker may be in the middle of a job that an earlier test has left to it, s.
 _LONGEST_HANDLER = 30.0
+
+# How long what is emptied may be locked by others, s; then their sessions are ended.
+_PATIENCE = 3.0
+
+_HOLDERS = """
+SELECT pid, application_name, query FROM pg_stat_activity
+WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() AND pid IN (
+    SELECT l.pid FROM pg_locks AS l
+    WHERE l.granted AND l.relation = ANY (%(tables)s::regclass[])
+        AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+    UNION ALL
+    SELECT unnest(pg_blocking_pids(b)) FROM unnest(%(blocked)s::int4[]) AS b)
+"""
 
 
 class StillWaiting(AssertionError):
@@ -98,6 +114,26 @@ class TestDatabase:
             raise errors[0]
         return consumed
 
+    def run_now(self, worker: CronWorker, within: timedelta = timedelta(seconds=10)) -> ScheduleRun:
+        """Run what a worker runs by the calendar, once and now, and wait for the end; what became of it.
+
+        Raises:
+            StillWaiting: it does not end in time.
+        """
+        from pgbgw.client import run, schedules
+
+        handle = schedules.schedule_of(worker)
+        after = schedules.run_now_after(self.connection, handle)
+        deadline = time.monotonic() + within.total_seconds()
+        pause = 0.002
+        while (ran := run(self.connection, schedules.begun_after(handle, after))) is None or ran.outcome == "running":
+            if time.monotonic() > deadline:
+                log = "\n".join(self.cluster.log_lines().lines[-20:])
+                raise StillWaiting(f"the run of {handle} has not ended within {within.total_seconds():g} s\n{log}")
+            time.sleep(pause)
+            pause = min(pause * 1.5, 0.1)
+        return ran
+
     def advance(self, by: timedelta) -> None:
         """Let time pass: what waits comes so much earlier, leases end so much earlier, and so do times of keys; and for
         schedules it is as if nothing had run in that time.
@@ -117,8 +153,8 @@ class TestDatabase:
                 )
         if self._module.schedules is not None:
             # a change of the pause, even to what it is, has workers look
-            earlier = "SET settled_until = settled_until - %s, paused = paused"
-            self.connection.execute(f"UPDATE {self._module.schedules.table} {earlier}".encode(), [by])
+            earlier = "SET settled_until = settled_until - %s, retry_at = retry_at - %s, paused = paused"
+            self.connection.execute(f"UPDATE {self._module.schedules.table} {earlier}".encode(), [by, by])
 
     def _due(self) -> dict[str, int]:
         """How many jobs of queues that have workers may run now, by queue, and which schedules are due."""
@@ -142,11 +178,22 @@ class TestDatabase:
         found = {}
         for body in bodies if schedules is not None else []:
             assert schedules is not None
-            due = f"{schedules.due.name}(expression, time_zone, settled_until, %s, %s) <= clock_timestamp()"
+            assert self._module.next_run is not None
+            since = "greatest(settled_until, %s::timestamptz - interval '1 microsecond')"
+            until = "least(clock_timestamp(), %s::timestamptz)"
+            due = f"{self._module.next_run.name}(expression, time_zone, {since}, %s, %s) <= {until}"
             row = self.connection.execute(
-                f"SELECT EXISTS (SELECT FROM {schedules.table} WHERE name = %s AND (run_now OR NOT paused AND {due}))"
+                f"SELECT EXISTS (SELECT FROM {schedules.table} WHERE name = %s"
+                f" AND (run_now OR NOT paused AND ({due} OR retry_at <= clock_timestamp())))"
                 f" OR EXISTS (SELECT FROM {schedules.runs} WHERE schedule = %s AND outcome = 'running')".encode(),
-                [body.schedule.name, body.schedule.skip_gap, body.schedule.repeat, body.schedule.name],
+                [
+                    body.schedule.name,
+                    _time(body.schedule.not_before),
+                    body.schedule.skip_gap,
+                    body.schedule.repeat,
+                    _time(body.schedule.not_after),
+                    body.schedule.name,
+                ],
             ).fetchone()
             if row == (True,):
                 found[f"schedule {body.schedule.name}"] = 1
@@ -161,33 +208,44 @@ class TestDatabase:
     def _clear(self) -> None:
         """Empty all queues, and have all schedules as declared, while no worker has anything in hand."""
         self.connection.execute(f"SELECT {self._module.request_shutdown.name}()".encode())
-        busy = f"SELECT count(*) FROM {self._module.processes.name}() WHERE pid IS NOT NULL AND state <> 'paused'"
-        deadline = time.monotonic() + _LONGEST_HANDLER
-        while self.connection.execute(busy.encode()).fetchone() != (0,):
-            if time.monotonic() > deadline:
+        busy = f"SELECT pid FROM {self._module.processes.name}() WHERE pid IS NOT NULL AND state <> 'paused'"
+        began = looked = time.monotonic()
+        while pids := [pid for (pid,) in self.connection.execute(busy.encode()).fetchall()]:
+            now = time.monotonic()
+            if now > began + _LONGEST_HANDLER:
                 log = "\n".join(self.cluster.log_lines().lines[-20:])
                 raise StillWaiting(
                     f"a test has left a job to a worker, which is in it for {_LONGEST_HANDLER:g} s\n{log}"
                 )
+            if now > looked + _PATIENCE:
+                # it may wait for a transaction that a test has left open
+                self._end_holders([], pids)
+                looked = now
             time.sleep(0.005)
         for queue in self._module.queues:
             tables = [queue.table, queue.later, queue.failed, queue.suspects]
             tables += [queue.keys] if queue.keys else []
             tables += [queue.lease.running] if queue.lease else []
             tables += [queue.history.done] if queue.history else []
-            self.connection.execute(f"TRUNCATE {', '.join(tables)}".encode())
+            self._change(f"TRUNCATE {', '.join(tables)}", tables)
         if self._module.queues:
-            self.connection.execute(f"DELETE FROM {self._module.paused_queues}".encode())
+            self._change(f"DELETE FROM {self._module.paused_queues}", [self._module.paused_queues])
         schedules = self._module.schedules
         if schedules is not None:
             declared = "expression = declared_expression, time_zone = declared_time_zone"
-            fresh = "paused = false, run_now = false, settled_until = clock_timestamp(), next_run = NULL"
-            self.connection.execute(f"UPDATE {schedules.table} SET {declared}, {fresh}".encode())
-            self.connection.execute(f"DELETE FROM {schedules.runs}".encode())
+            fresh = (
+                "paused = false, run_now = false, settled_until = clock_timestamp(), next_run = NULL, retry_at = NULL"
+            )
+            self._change(f"UPDATE {schedules.table} SET {declared}, {fresh}", [schedules.table])
+            self._change(f"DELETE FROM {schedules.runs}", [schedules.runs])
         self.connection.execute(f"SELECT {self._module.resume.name}()".encode())
         if schedules is not None:
-            # each worker makes its row when it first looks
-            wanted = sum(worker.kind == "cron" for worker in self._module.workers)
+            # each worker makes its row when it first looks; of those that are never due again nothing is to be seen
+            from pgbgw.ir.model import CronBody
+
+            at = datetime.now(UTC)
+            found = [w.body.schedule for w in self._module.workers if isinstance(w.body, CronBody)]
+            wanted = sum(each.not_after is None or (_time(each.not_after) or at) > at for each in found)
             count = f"SELECT count(*) FROM {schedules.table} WHERE next_run IS NOT NULL"
             deadline = time.monotonic() + _LONGEST_HANDLER
             while self.connection.execute(count.encode()).fetchone() != (wanted,):
@@ -195,6 +253,42 @@ class TestDatabase:
                     log = "\n".join(self.cluster.log_lines().lines[-20:])
                     raise StillWaiting(f"a worker has not looked at its schedule for {_LONGEST_HANDLER:g} s\n{log}")
                 time.sleep(0.005)
+
+    def _change(self, statement: str, tables: list[str]) -> None:
+        """Run a statement; sessions that have left a transaction open on its tables are ended."""
+        import psycopg
+
+        deadline = time.monotonic() + _LONGEST_HANDLER
+        while True:
+            try:
+                with self.connection.transaction():
+                    self.connection.execute(f"SET LOCAL lock_timeout = '{_PATIENCE}s'".encode())
+                    self.connection.execute(statement.encode())
+                return
+            except psycopg.errors.LockNotAvailable as error:
+                if time.monotonic() > deadline:
+                    raise StillWaiting(f"{', '.join(tables)} can't be emptied for {_LONGEST_HANDLER:g} s") from error
+                self._end_holders(tables, [])
+
+    def _end_holders(self, tables: list[str], blocked: list[int]) -> None:
+        """End sessions that have locks on tables, or keep processes waiting; a warning tells which they were."""
+        holders = self.connection.execute(_HOLDERS, {"tables": tables, "blocked": blocked}).fetchall()
+        for pid, application, query in holders:
+            self.connection.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
+            name = f' "{application}"' if application else ""
+            statement = " ".join(query.split())
+            warnings.warn(
+                pytest.PytestWarning(
+                    f"an earlier test has left a transaction open that keeps queues from being emptied; its session"
+                    f"{name} was ended, whose last statement was: {statement[:200]}"
+                ),
+                stacklevel=1,
+            )
+
+
+def _time(at: int | None) -> datetime | None:
+    """A time of the middle form."""
+    return None if at is None else datetime(2000, 1, 1, tzinfo=UTC) + timedelta(microseconds=at)
 
 
 def _noting(handler: Callable[..., Any], errors: list[BaseException]) -> Callable[..., Any]:
@@ -245,6 +339,7 @@ def pgbgw_cluster(request: pytest.FixtureRequest) -> Iterator[tuple[Any, Any, st
     from pgbgw.diagnostics import DeclarationError
     from pgbgw.lower import lower
     from pgbgw.server import throwaway_cluster
+    from pgbgw.server.watcher import removed_if_killed
     from pgbgw.sqltext import quote_ident
 
     declaration = _path(request.config, "pgbgw_declaration")
@@ -261,10 +356,13 @@ def pgbgw_cluster(request: pytest.FixtureRequest) -> Iterator[tuple[Any, Any, st
         pytest.fail(str(error).strip(), pytrace=False)
     database = next((each.value for each in module.databases if each.value is not None), "postgres")
     folder = Path(tempfile.mkdtemp(prefix="pgbgw-testing-"))
-    try:
+    with contextlib.ExitStack() as stack:
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        watch = stack.enter_context(removed_if_killed())
+        watch(folder)
         pg = find_server(str(request.config.getini("pgbgw_pg_config")) or str(embedded_pg_config() or "pg_config"))
         artifact = build(emit(module), pg, folder / module.name)
-        with throwaway_cluster(pg, settings={"max_worker_processes": "64"}) as cluster:
+        with throwaway_cluster(pg, settings={"max_worker_processes": "64"}, watch=watch) as cluster:
             cluster.install(artifact)
             if database != "postgres":
                 with psycopg.connect(cluster.conninfo(), autocommit=True) as connection:
@@ -277,8 +375,6 @@ def pgbgw_cluster(request: pytest.FixtureRequest) -> Iterator[tuple[Any, Any, st
             with psycopg.connect(cluster.conninfo(database), autocommit=True) as connection:
                 connection.execute(f"CREATE EXTENSION {quote_ident(module.name)}".encode())
             yield cluster, module, database
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture

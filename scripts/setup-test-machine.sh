@@ -49,8 +49,10 @@ need make has make
 if [ "$purpose" = test ]; then
 	need git has git
 	need clang has clang
+	need openssl has openssl
 	need pg-bsd-indent has pg_bsd_indent
 	need postgresql-15 test -x /usr/lib/postgresql/15/bin/postgres
+	need postgresql-15-cron test -e /usr/share/postgresql/15/extension/pg_cron.control
 	need postgresql-server-dev-15 test -e /usr/include/postgresql/15/server/postgres.h
 fi
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 
 from pgbgw._core import Cron
 
@@ -13,17 +14,34 @@ _MONTHS = ("", "January", "February", "March", "April", "May", "June",
            "July", "August", "September", "October", "November", "December")  # fmt: skip
 _NTH = ("last", "first", "second", "third", "fourth", "fifth")
 
+_UNITS = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
+
+_EPOCH = datetime(1970, 1, 1)
+
+# From where intervals count that tell no start: PGBGW_EVERY_ANCHOR, cron_text.h.
+_ANCHOR = 946_684_800
+
 # So many times of a day are named one by one.
 _FEW = 6
 
 
 def sentence(cron: Cron) -> str:
     """What a schedule means, such as "at 02:30 on Sunday in January"; it has no full stop."""
+    if cron.period:
+        return _interval(cron)
     days, months = _days(cron), _months(cron)
     parts = [_times(cron) or _frequency(cron), days, months]
     if _times(cron) and not days and not months:
         parts = ["every day", *parts]
     return " ".join(part for part in parts if part)
+
+
+def _interval(cron: Cron) -> str:
+    size, unit = next(each for each in _UNITS if cron.period % each[0] == 0)
+    told = f"every {unit}" if cron.period == size else f"every {cron.period // size} {unit}s"
+    if cron.anchor == _ANCHOR:
+        return told
+    return f"{told} since {(_EPOCH + timedelta(seconds=cron.anchor)).isoformat()}Z"
 
 
 def _times(cron: Cron) -> str:

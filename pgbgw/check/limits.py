@@ -9,8 +9,10 @@ from pgbgw.check.uses import run_of
 from pgbgw.declare.extension import Extension
 from pgbgw.declare.launch import EXTRA_BYTES, OWN_BYTES, needed_bytes
 from pgbgw.declare.places import argument
+from pgbgw.declare.schedules import CronWorker
 from pgbgw.declare.settings import IntSetting
 from pgbgw.declare.sql import Call
+from pgbgw.declare.tables import RunnerWorker
 from pgbgw.declare.workers import DynamicWorker, QueueWorker, Worker
 from pgbgw.diagnostics import Diagnostic
 
@@ -23,7 +25,7 @@ def slots(extension: Extension, target: Target) -> Iterator[Diagnostic]:
     """BGW701 to BGW703: processes against max_worker_processes."""
     most = target.max_worker_processes
     total = 0
-    static = [worker for worker in extension.workers if not isinstance(worker, DynamicWorker)]
+    static = [worker for worker in extension.workers if not isinstance(worker, DynamicWorker | RunnerWorker)]
     for worker in static:
         before, total = total, total + _processes(worker)
         if before <= most < total:
@@ -31,7 +33,7 @@ def slots(extension: Extension, target: Target) -> Iterator[Diagnostic]:
             yield Diagnostic(
                 "BGW701",
                 f"workers need {everyone} processes, and max_worker_processes is {most}",
-                argument(worker.origin, "workers", 0, "name"),
+                argument(worker.origin, "workers", "overlap", 0, "name"),
                 detail=f"From {worker} on, not all would be registered.",
                 hint="Declare fewer processes, or check for a server with more.",
             )
@@ -52,19 +54,23 @@ def _dynamic_slots(extension: Extension, static: int, most: int) -> Iterator[Dia
         return
     total = static
     for worker in extension.workers:
-        if isinstance(worker, DynamicWorker):
-            before, total = total, total + _number(worker.limit)
+        if isinstance(worker, DynamicWorker | RunnerWorker):
+            option = "limit" if isinstance(worker, DynamicWorker) else "runs"
+            limit = worker.limit if isinstance(worker, DynamicWorker) else worker.table.runs
+            before, total = total, total + _number(limit)
             if before <= most < total:
                 yield Diagnostic(
                     "BGW703",
                     f"{worker} may find no slot: {total} processes, and max_worker_processes is {most}",
-                    argument(worker.origin, "limit", 0, "name"),
-                    detail=f"Static workers take {static} of them; the limits of dynamic workers come on top.",
-                    hint="Lower limit=, or raise max_worker_processes on the server.",
+                    argument(worker.origin, option, 0, "name"),
+                    detail=f"Static workers take {static} of them; those that are launched come on top.",
+                    hint=f"Lower {option}=, or raise max_worker_processes on the server.",
                 )
 
 
 def _processes(worker: Worker) -> int:
+    if isinstance(worker, CronWorker):
+        return worker.processes
     return _number(worker.workers) if isinstance(worker, QueueWorker) else 1
 
 

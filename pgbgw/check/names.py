@@ -15,6 +15,7 @@ from pgbgw.declare.queues import Queue
 from pgbgw.declare.schedules import CronWorker
 from pgbgw.declare.settings import IntSetting, Setting
 from pgbgw.declare.shared import SharedState
+from pgbgw.declare.tables import RunnerWorker, SchedulerWorker, ScheduleTable
 from pgbgw.declare.workers import CWorker, DynamicWorker, QueueWorker, Worker
 from pgbgw.diagnostics import Diagnostic
 from pgbgw.origin import Origin
@@ -52,10 +53,20 @@ def duplicates(extension: Extension, target: Target) -> Iterator[Diagnostic]:
     yield from _twice("setting", extension.settings)
     yield from _twice("shared state", extension.shared)
     yield from _twice("queue", extension.queues)
-    yield from _twice("worker", extension.workers)
+    yield from _twice("schedule table", extension.tables)
+    yield from _twice("worker", [worker for worker in extension.workers if not _of_two_tables(extension, worker)])
 
 
-def _twice(kind: str, values: Iterable[Setting | SharedState | Queue[Any] | Worker]) -> Iterator[Diagnostic]:
+def _of_two_tables(extension: Extension, worker: Worker) -> bool:
+    """Whether it comes with a table of schedules that was told as declared twice."""
+    if not isinstance(worker, SchedulerWorker | RunnerWorker):
+        return False
+    return sum(table.name == worker.table.name for table in extension.tables) > 1
+
+
+def _twice(
+    kind: str, values: Iterable[Setting | SharedState | Queue[Any] | ScheduleTable | Worker]
+) -> Iterator[Diagnostic]:
     first: dict[str, Origin] = {}
     for value in values:
         if value.name in first:
@@ -145,6 +156,10 @@ def _relations(extension: Extension) -> Iterator[_Object]:
                      made.runs_index, made.view)  # fmt: skip
         for name in relations:
             yield _Object(name, "relation for the schedules of the extension", extension.origin, (0, "name"))
+    for rota in extension.tables:
+        found = derived.table_objects(rota)
+        for name in found[: found.index(found.check)]:
+            yield _Object(name, f"relation of {rota}", rota.origin, (0, "name"))
 
 
 def _functions(extension: Extension) -> Iterator[_Object]:
@@ -156,10 +171,19 @@ def _functions(extension: Extension) -> Iterator[_Object]:
     if extension.queues:
         what = "trigger function of the extension"
         yield _Object(derived.pause_trigger(extension), what, extension.origin, (0, "name"))
-    if any(isinstance(worker, CronWorker) for worker in extension.workers):
+    scheduled = any(isinstance(worker, CronWorker) for worker in extension.workers)
+    if scheduled or extension.tables:
+        what = "function for the schedules of the extension"
+        yield _Object(derived.next_run(extension), what, extension.origin, (0, "name"))
+        yield _Object(derived.local_time(extension), what, extension.origin, (0, "name"))
+    if scheduled:
         made = derived.schedule_objects(extension)
-        for name in (made.wake, made.due, made.run, made.pause, made.resume, made.change):
+        for name in (made.wake, made.run, made.pause, made.resume, made.change):
             yield _Object(name, "function for the schedules of the extension", extension.origin, (0, "name"))
+    for rota in extension.tables:
+        found = derived.table_objects(rota)
+        for name in found[found.index(found.check) :]:
+            yield _Object(name, f"function of {rota}", rota.origin, (0, "name"))
     for state in extension.shared:
         yield _Object(state.function, f'function of shared state "{state.name}"', state.origin, ("function", 0, "name"))
     for queue in extension.queues:

@@ -13,6 +13,7 @@ from pgbgw.declare.places import argument
 from pgbgw.declare.queues import Queue
 from pgbgw.declare.schedules import CronWorker
 from pgbgw.declare.sql import Sql
+from pgbgw.declare.tables import RunnerWorker
 from pgbgw.declare.workers import CWorker, DynamicWorker, QueueWorker
 from pgbgw.diagnostics import Diagnostic
 from pgbgw.origin import Origin
@@ -28,6 +29,7 @@ _EMITTED = (
     "claim.c",
     "database.c",
     "direct.c",
+    "give.c",
     "history.c",
     "keep.c",
     "lane.c",
@@ -37,11 +39,15 @@ _EMITTED = (
     "log.c",
     "module.c",
     "queue.c",
+    "runner.c",
+    "runs.c",
     "schedule.c",
+    "scheduler.c",
     "session.c",
     "settle.c",
     "shared.c",
     "statement.c",
+    "table.c",
     "top_level.c",
 )
 
@@ -49,7 +55,8 @@ _EMITTED = (
 def databases(extension: Extension, target: Target) -> Iterator[Diagnostic]:
     """BGW420: a worker that runs SQL has a database."""
     for worker in extension.workers:
-        if runs_sql(worker) and worker.database is None and not isinstance(worker, DynamicWorker):
+        launched = isinstance(worker, DynamicWorker | RunnerWorker)
+        if runs_sql(worker) and worker.database is None and not launched:
             yield Diagnostic(
                 "BGW420",
                 f"{worker} runs SQL without a database",
@@ -185,4 +192,16 @@ def _clash(worker: CWorker, first: CWorker, what: str, *where: str | int) -> Dia
     )
 
 
-RULES: tuple[Rule, ...] = (databases, start_times, dynamic_options, strangers, c_sources)
+def operators(extension: Extension, target: Target) -> Iterator[Diagnostic]:
+    """BGW426: operators of the extension have schedules to look after."""
+    if extension.operators and not any(isinstance(worker, CronWorker) for worker in extension.workers):
+        yield Diagnostic(
+            "BGW426",
+            f'extension "{extension.name}" has operators and no schedules',
+            argument(extension.origin, "operators"),
+            detail="They look after workers that run by the calendar.",
+            hint="Declare a cron_worker(), or give operators= to a queue.",
+        )
+
+
+RULES: tuple[Rule, ...] = (databases, start_times, dynamic_options, strangers, c_sources, operators)

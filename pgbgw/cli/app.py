@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import importlib
+import sys
 from typing import Any
 
 import click
@@ -23,9 +26,13 @@ MISSING = 3
 SERVER = 4
 INTERRUPTED = 130
 
-# In the order in which people meet them; each is the command of the same name in the module of that name.
+# What standard output fails with when its disk is full, or broken; a pipe that nobody reads is for click.
+_UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+
+# In the order in which people meet them; each is the command of the same name in the module of that name, where an
+# underscore stands for a hyphen.
 _VERBS = ("new", "check", "show", "build", "test", "install", "load", "run", "connect", "status", "stop",
-          "enqueue", "jobs", "consume", "schedule", "explain")  # fmt: skip
+          "enqueue", "jobs", "consume", "schedules", "schedule", "import-crontab", "explain")  # fmt: skip
 
 
 class _Verbs(click.Group):
@@ -37,7 +44,8 @@ class _Verbs(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _VERBS:
             return None
-        command = getattr(importlib.import_module(f"pgbgw.cli.{cmd_name}"), cmd_name)
+        name = cmd_name.replace("-", "_")
+        command = getattr(importlib.import_module(f"pgbgw.cli.{name}"), name)
         assert isinstance(command, click.Command)
         return command
 
@@ -89,12 +97,15 @@ Use:
   pgbgw enqueue mail '{"address": "a@example.org", "body": "hello"}'
   pgbgw jobs list mail --status failed
   pgbgw consume shop:mail handlers:deliver
+  pgbgw schedules run report --wait
   pgbgw schedule "30 2 * * *" --time-zone Europe/Paris
+  pgbgw import-crontab --from postgresql://localhost/postgres
 
 \b
 Exit codes:
   0    done
-  1    the declaration has faults, its C does not compile, or a check of pgbgw test failed
+  1    the declaration has faults, its C does not compile, a check of pgbgw test or a run
+       failed, or not every schedule could be taken over
   2    the command line is wrong, or names what can't be used
   3    something is not installed: a server, its headers, a compiler, make
   4    a server refused or failed, or workers do not run
@@ -112,4 +123,13 @@ def cli() -> None:
 
 def main() -> None:
     """What the console script calls; exits with one of the codes above."""
-    cli(prog_name="pgbgw")
+    terminal.spell_what_cannot_be_written()
+    try:
+        cli(prog_name="pgbgw")
+    except OSError as error:
+        if error.errno not in _UNWRITABLE or error.filename is not None:
+            raise
+        with contextlib.suppress(OSError):
+            terminal.refusal(f"could not write the output: {error.strerror}", None, None)
+        terminal.drop_output()
+        sys.exit(USAGE)

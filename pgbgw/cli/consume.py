@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from pgbgw.cli import options, terminal
-from pgbgw.cli.processes import Work, consumer_of, look_after
+from pgbgw.cli.processes import Work, consumer_of, leave_handlers, look_after
 from pgbgw.cli.queues import dsn_option, the_dsn
 
 __all__ = ["consume"]
@@ -30,9 +30,9 @@ __all__ = ["consume"]
               help="How many handlers run at once in a process, as threads or as tasks of an event loop.")  # fmt: skip
 @click.option("--processes", type=click.IntRange(1), metavar="N",
               help="Consume in N processes, and start again those that die.")  # fmt: skip
-@click.option("--lease", type=click.FloatRange(0, min_open=True), metavar="SECONDS",
+@click.option("--lease", type=options.Span(min_open=True), metavar="SECONDS",
               help="For how long jobs are claimed at a time, unless it is as declared.")  # fmt: skip
-@click.option("--grace", type=click.FloatRange(0), default=30.0, show_default=True, metavar="SECONDS",
+@click.option("--grace", type=options.Span(), default=30.0, show_default=True, metavar="SECONDS",
               help="How long handlers may go on after SIGTERM.")  # fmt: skip
 @click.option("--until-empty", is_flag=True, help="End when there is nothing more to do.")
 @dsn_option
@@ -41,7 +41,7 @@ def consume(
     queue: str, handler: str, concurrency: int, processes: int | None, lease: float | None, grace: float,
     until_empty: bool, dsn: str | None, as_json: bool,
 ) -> None:  # fmt: skip
-    """Hand jobs of QUEUE to a function until SIGTERM or Ctrl-C; then jobs that were not begun go back.
+    """Hand jobs of QUEUE to a function until SIGTERM, SIGHUP or Ctrl-C; then jobs that were not begun go back.
 
     QUEUE is MODULE:NAME of a declaration, whose jobs come as objects of the payload class, or the name of a queue,
     whose jobs come as dicts. Modules are looked for in this folder first.
@@ -61,3 +61,4 @@ def consume(
         terminal.json_result(told)
     else:
         terminal.console().print(", ".join(f"{count} {what}" for what, count in told.items()))
+    leave_handlers(consumer)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from datetime import datetime
 from typing import IO, Any
@@ -10,10 +11,14 @@ from typing import IO, Any
 import click
 
 from pgbgw.cli import options, terminal
+from pgbgw.cli.fields import Fields
 from pgbgw.cli.queues import dsn_option, opened, queue_argument
 from pgbgw.client import copy_in, operations, run
 
 __all__ = ["enqueue"]
+
+# Longer jobs are cut where they are quoted in an error.
+_WIDEST = 200
 
 
 @click.command(
@@ -48,21 +53,25 @@ def enqueue(
     if key is not None and len(jobs) > 1:
         raise click.UsageError("--key goes with one job")
     connection, handle = opened(dsn, queue)
+    fields = Fields(handle)
     try:
         with connection:
             if source is not None:
                 with terminal.counted("jobs", lambda: None) as told:
-                    count = copy_in(connection, handle, _lines(source), priority, told)
+                    count = copy_in(connection, handle, _lines(source, fields), priority, told)
                 _answer(as_json, {"jobs": count}, f"{count} jobs")
             else:
                 at = _time(run_at)
                 with connection.transaction():
-                    wanted = [operations.enqueue(handle, _object(t, t), priority, at, key, None) for t in jobs]
+                    found = [_object(text, text, fields) for text in jobs]
+                    wanted = [operations.enqueue(handle, each, priority, at, key, None) for each in found]
                     ids = [run(connection, operation) for operation in wanted]
                 lines = ["the key is taken" if each is None else str(each) for each in ids]
                 _answer(as_json, {"ids": ids}, "\n".join(lines))
     except (TypeError, ValueError) as error:
-        raise click.UsageError(str(error)) from error
+        raise click.UsageError(terminal.printable(str(error), lines=True)) from error
+    except RecursionError as error:
+        raise click.UsageError("a job is nested too deeply") from error
 
 
 def _answer(as_json: bool, value: dict[str, Any], text: str) -> None:
@@ -72,20 +81,41 @@ def _answer(as_json: bool, value: dict[str, Any], text: str) -> None:
         terminal.console().print(text)
 
 
-def _lines(source: IO[str]) -> Iterator[dict[str, Any]]:
+def _lines(source: IO[str], fields: Fields) -> Iterator[dict[str, Any]]:
     for number, line in enumerate(source, 1):
         if line.strip():
-            yield _object(line, f"line {number} of {source.name}")
+            yield _object(line, f"line {number} of {source.name}", fields)
 
 
-def _object(text: str, where: str) -> dict[str, Any]:
+def _object(text: str, where: str, fields: Fields) -> dict[str, Any]:
     try:
-        value = json.loads(text)
-    except ValueError as error:
-        raise click.UsageError(f"not JSON: {where}: {error}") from error
+        value = json.loads(text, parse_constant=_constant, parse_float=_float)
+    except (ValueError, RecursionError) as error:
+        why = "it is nested too deeply" if isinstance(error, RecursionError) else error
+        raise click.UsageError(f"not JSON: {_short(where)}: {why}") from error
     if not isinstance(value, dict):
-        raise click.UsageError(f"not a JSON object: {where}")
+        raise click.UsageError(f"not a JSON object: {_short(where)}")
+    problem = fields.problem(value)
+    if problem is not None:
+        raise click.UsageError(f"{problem}: {_short(where)}")
     return value
+
+
+def _short(where: str) -> str:
+    """Where it is, as far as it tells one from the others."""
+    text = terminal.printable(where)
+    return text if len(text) <= _WIDEST else f"{text[: _WIDEST - 3]}..."
+
+
+def _constant(text: str) -> float:
+    raise ValueError(f'{text} is no number of JSON; write "{text}" where the field is of a type that has it')
+
+
+def _float(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f'{text} is too large; write "{text}" where the field is numeric')
+    return number
 
 
 def _time(text: str | None) -> datetime | None:

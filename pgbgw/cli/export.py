@@ -10,9 +10,10 @@ import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import IO, Any, TypeAlias
+from typing import IO, Any, Protocol, TypeAlias
 
 import click
 import psycopg
@@ -78,7 +79,7 @@ def export(
         for name, value in _SETTINGS.items():
             connection.execute(sql.SQL("SET LOCAL {} = {}").format(sql.Identifier(name), value))
         if target is None:
-            count = write(connection, handle, status, sys.stdout.buffer, told)
+            count = write(connection, handle, status, _standard_output(), told)
             sys.stdout.buffer.flush()
         else:
             with _whole(target) as stream:
@@ -97,6 +98,29 @@ def _total(connection: psycopg.Connection[Any], handle: Handle[Any], status: str
         # a role that may read jobs need not be allowed this
         return None
     return sum(found.values()) if status is None else found.get(status)
+
+
+def _standard_output() -> _Writable:
+    """A pipe gets what there is; on a terminal nothing of it is a command."""
+    return _Terminal(sys.stdout.buffer) if sys.stdout.isatty() else sys.stdout.buffer
+
+
+class _Writable(Protocol):
+    """Where lines go."""
+
+    def write(self, data: bytes, /) -> int:
+        """Write all of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Terminal:
+    """Standard output, where people look at it."""
+
+    stream: IO[bytes]
+
+    def write(self, data: bytes, /) -> int:
+        """Write what is printable, and what is not as escapes."""
+        return self.stream.write(terminal.printable(data.decode(errors="replace"), lines=True).encode())
 
 
 # A file that is whole
@@ -147,7 +171,7 @@ def _interruptible() -> Iterator[None]:
 
 
 def _csv(
-    connection: psycopg.Connection[Any], handle: Handle[Any], status: str | None, stream: IO[bytes], told: _Told
+    connection: psycopg.Connection[Any], handle: Handle[Any], status: str | None, stream: _Writable, told: _Told
 ) -> int:
     """As COPY writes it: NULL is nothing, and an empty text is "", which tells them apart."""
     query = sql.SQL("COPY ({}) TO STDOUT (FORMAT csv, HEADER)").format(_select(handle, status))
@@ -155,7 +179,7 @@ def _csv(
 
 
 def _ndjson(
-    connection: psycopg.Connection[Any], handle: Handle[Any], status: str | None, stream: IO[bytes], told: _Told
+    connection: psycopg.Connection[Any], handle: Handle[Any], status: str | None, stream: _Writable, told: _Told
 ) -> int:
     """A JSON object a line, as the server makes it, with all digits of its numbers."""
     # of what a json column may have between its values, COPY would escape these
@@ -167,7 +191,7 @@ def _ndjson(
 def _copied(
     connection: psycopg.Connection[Any],
     query: sql.Composed,
-    stream: IO[bytes],
+    stream: _Writable,
     told: _Told,
     *,
     headers: int = 0,
@@ -186,7 +210,7 @@ def _copied(
 
 
 def _parquet(
-    connection: psycopg.Connection[Any], handle: Handle[Any], status: str | None, stream: IO[bytes], told: _Told
+    connection: psycopg.Connection[Any], handle: Handle[Any], status: str | None, stream: _Writable, told: _Told
 ) -> int:
     """Types as Arrow has them; arrays as JSON, and intervals as text, for which Parquet has no type."""
     try:

@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from textwrap import indent
 from typing import Any
 
 import click
 import psycopg
 from psycopg import sql
 
-from pgbgw.cli import options, terminal
+from pgbgw.cli import options, terminal, times
 from pgbgw.cli.export import export
-from pgbgw.cli.queues import as_json_value, dsn_option, opened, queue_argument, shown, status_option
+from pgbgw.cli.queues import dsn_option, opened, queue_argument, status_option
+from pgbgw.cli.values import as_json_value, cell, lenient, whole
 from pgbgw.client import ClientError, Handle, operations, run
 
 __all__ = ["jobs"]
+
+# Of these a job has one: a terminal shows how long it is until then, or since.
+_TIMES = ("run_at", "lease_end", "failed_at", "done_at")
+
+# Columns that are narrow, and of no use when they are cut; the last are left out first where a terminal is too narrow.
+_NARROW = ("id", "status", "when", "attempts", "priority", "sqlstate")
+_LEFT_OUT = ("sqlstate", "priority", "attempts")
+
+# Text that is cut is of use from this width on.
+_READABLE = 12
+
+# So many jobs of a status are counted one by one.
+_COUNTED = 10_000
 
 
 @click.group(
@@ -51,7 +65,19 @@ def list_jobs(queue: str, status: str | None, limit: int, dsn: str | None, as_js
         for n, name in enumerate(names)
         if name not in ("context", "created_at") and any(row[n] is not None for row in rows)
     ]
-    terminal.table([names[n] for n in kept], [[shown(row[n]) for n in kept] for row in rows])
+    columns = [names[n] for n in kept]
+    values = [[row[n] for n in kept] for row in rows]
+    width = terminal.console().width if terminal.console().is_terminal else None
+    left_out: list[str] = []
+    if width is not None:
+        columns, values = _with_one_time(columns, values, datetime.now(UTC))
+        left_out = _left_out(columns, values, width)
+    kept = [n for n, name in enumerate(columns) if name not in left_out]
+    columns = [columns[n] for n in kept]
+    cut = [name for name in columns if name not in _NARROW]
+    terminal.table(columns, [[cell(row[n]) for n in kept] for row in values], cut=cut)
+    if left_out:
+        terminal.note(f"left out: {', '.join(left_out)}; {terminal.program()} jobs show {queue} ID has all")
     if len(rows) == limit:
         terminal.note(f"the first {limit}; --limit shows more")
 
@@ -73,10 +99,9 @@ def show(queue: str, id: int, dsn: str | None, as_json: bool) -> None:
         return
     for name, value in zip(names, rows[0], strict=True):
         if value is not None:
-            text = (
-                value if isinstance(value, str) else json.dumps(as_json_value(value), default=str, ensure_ascii=False)
-            )
-            terminal.console().print(f"{name}: {text}" if "\n" not in text else f"{name}:\n{text}")
+            # indented, so that no line of a value looks like another column
+            text = whole(value)
+            terminal.console().print(f"{name}: {text}" if "\n" not in text else f"{name}:\n{indent(text, '  ')}")
 
 
 @jobs.command(short_help="Run jobs now that were given up, or wait.")
@@ -110,7 +135,7 @@ def cancel(queue: str, ids: tuple[int, ...], dsn: str | None, as_json: bool) -> 
 
 @jobs.command(short_help="Remove jobs that were given up.")
 @queue_argument
-@click.option("--days", type=click.FloatRange(0), required=True, help="Those that were given up so long ago.")
+@click.option("--days", type=options.Span(days=True), required=True, help="Those that were given up so long ago.")
 @dsn_option
 @options.json_option
 def purge(queue: str, days: float, dsn: str | None, as_json: bool) -> None:
@@ -151,14 +176,77 @@ def counts(queue: str, dsn: str | None, as_json: bool) -> None:
     """Count the jobs of QUEUE by status, at once also where there are millions; large numbers are about right."""
     connection, handle = opened(dsn, queue)
     with connection:
-        found = run(connection, operations.counts(handle))
+        found = [
+            (status, *((jobs, True) if exact else _recounted(connection, handle, status, jobs)))
+            for status, jobs, exact in run(connection, operations.counts_and_exactness(handle))
+        ]
     if as_json:
-        terminal.json_result(found)
+        terminal.json_result({status: number for status, number, _ in found})
     else:
-        terminal.table(["status", "jobs"], list(found.items()))
+        rows = [(status, number if exact else f"about {number}") for status, number, exact in found]
+        terminal.table(["status", "jobs"], rows)
 
 
 jobs.add_command(export)
+
+
+def _with_one_time(columns: list[str], rows: list[list[Any]], now: datetime) -> tuple[list[str], list[list[Any]]]:
+    """The same with one column in the place of all times."""
+    times_at = [n for n, name in enumerate(columns) if name in _TIMES]
+    if not times_at:
+        return columns, rows
+    first, others = times_at[0], set(times_at)
+
+    def merged(values: list[Any], one: Any) -> list[Any]:
+        return [one if n == first else each for n, each in enumerate(values) if n == first or n not in others]
+
+    found = [next((row[n] for n in times_at if row[n] is not None), None) for row in rows]
+    made = [merged(row, _when(each, now)) for row, each in zip(rows, found, strict=True)]
+    return merged(columns, "when"), made
+
+
+def _when(time: Any, now: datetime) -> Any:
+    """How long it is until a time, or since."""
+    if not isinstance(time, datetime):
+        return time
+    return f"in {times.span(time - now)}" if time > now else f"{times.span(now - time)} ago"
+
+
+def _left_out(columns: Sequence[str], rows: Sequence[Sequence[Any]], width: int) -> list[str]:
+    """Columns that a terminal of that width has no room for: of text, the payload's last ones, but never all."""
+    widest = {
+        name: max([len(name), *(len(cell(row[n])) for row in rows)]) + (0 if n == 0 else 2)
+        for n, name in enumerate(columns)
+    }
+    wanted = {name: size if name in _NARROW else min(size, _READABLE + 2) for name, size in widest.items()}
+    payload = [name for name in columns if name not in (*_NARROW, "error")]
+    left_out: list[str] = []
+    for name in [*_LEFT_OUT, *payload[:0:-1]]:
+        if sum(wanted.values()) <= width:
+            break
+        if wanted.pop(name, None) is not None:
+            left_out.append(name)
+    return left_out
+
+
+def _recounted(
+    connection: psycopg.Connection[Any], handle: Handle[Any], status: str, estimate: int
+) -> tuple[int, bool]:
+    """How many jobs there are of a status, and whether that is exact: of few jobs it is, of many it is the estimate.
+
+    A table that consumers have emptied is large until it is vacuumed, and statistics come late where they are busy.
+    """
+    view = sql.Identifier(handle.schema, handle.view)
+    some = sql.SQL("SELECT FROM {} WHERE status = {} LIMIT {}").format(view, status, _COUNTED + 1)
+    try:
+        with connection.transaction():
+            connection.execute("SET LOCAL statement_timeout = '1s'")
+            row = connection.execute(sql.SQL("SELECT count(*) FROM ({}) AS j").format(some)).fetchone()
+    except (psycopg.errors.QueryCanceled, psycopg.errors.InsufficientPrivilege):
+        # a role that may count jobs need not be allowed to read them
+        return estimate, False
+    assert row is not None
+    return (row[0], True) if row[0] <= _COUNTED else (max(estimate, _COUNTED), False)
 
 
 def _where(status: str | None) -> sql.Composable:
@@ -172,7 +260,7 @@ def _select(handle: Handle[Any], where: sql.Composable) -> sql.Composed:
 def _read(
     connection: psycopg.Connection[Any], handle: Handle[Any], where: sql.Composable, limit: int
 ) -> tuple[list[str], list[tuple[Any, ...]]]:
-    cursor = connection.execute(_select(handle, where) + sql.SQL(" LIMIT {}").format(limit))
+    cursor = lenient(connection.cursor()).execute(_select(handle, where) + sql.SQL(" LIMIT {}").format(limit))
     return [column.name for column in cursor.description or ()], cursor.fetchall()
 
 

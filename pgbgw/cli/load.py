@@ -27,7 +27,7 @@ __all__ = ["load", "report_loaded"]
 @click.argument("file", type=click.Path(path_type=Path), required=False)
 @click.option(
     "--timeout",
-    type=click.FloatRange(min=0),
+    type=options.Span(),
     default=30.0,
     show_default=True,
     metavar="SECONDS",

@@ -40,7 +40,8 @@ class WorkerLines:
 def follow(cluster: Cluster, subjects: Sequence[Subject], since: int) -> None:
     """Print lines as they come, from a byte offset of the log on, until the server is gone."""
     on = terminal.console()
-    for line in _lines(cluster, WorkerLines(subjects), since):
+    for found in _lines(cluster, WorkerLines(subjects), since):
+        line = terminal.printable(found, lines=True)
         on.print(_painted(line) if on.is_terminal else line)
         on.file.flush()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,6 +13,7 @@ from pgbgw.build.pgconfig import NEWEST, OLDEST
 from pgbgw.check import Target
 
 __all__ = [
+    "Span",
     "examples",
     "file_argument",
     "json_option",
@@ -23,6 +25,9 @@ __all__ = [
 ]
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+# Before so many days there are no times that datetime has, and poll() waits for no more than 2^31 milliseconds.
+_MOST_DAYS, _MOST_SECONDS = 700_000, 1_000_000
 
 _PATH = click.Path(path_type=Path)
 
@@ -70,6 +75,22 @@ def processes_option(function: F) -> F:
 def json_option(function: F) -> F:
     """--json."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")(function)
+
+
+class Span(click.FloatRange):
+    """So many seconds, or days, as a process can wait for or PostgreSQL can subtract from a time."""
+
+    name = "number"
+
+    def __init__(self, *, min_open: bool = False, days: bool = False) -> None:
+        super().__init__(0, _MOST_DAYS if days else _MOST_SECONDS, min_open=min_open)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The number; NaN is none, although it is outside of no range."""
+        number: float = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"{value} is not a number.", param, ctx)
+        return number
 
 
 def setup_option(function: F) -> F:

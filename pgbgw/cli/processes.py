@@ -9,13 +9,19 @@ import multiprocessing
 import os
 import signal
 import sys
+import sysconfig
 import threading
 import time
+import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 from datetime import timedelta
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
+from operator import attrgetter
+from pathlib import Path
+from types import ModuleType
 from typing import Any, NoReturn
 
 import click
@@ -30,7 +36,7 @@ from pgbgw.client.kept import connected
 from pgbgw.declare.queues import Queue
 from pgbgw.server.load import refused
 
-__all__ = ["Work", "consumer_of", "look_after"]
+__all__ = ["Work", "consumer_of", "leave_handlers", "look_after"]
 
 _log = logging.getLogger("pgbgw.consume")
 
@@ -38,11 +44,20 @@ _log = logging.getLogger("pgbgw.consume")
 # while, s.
 _FIRST_PAUSE, _LONGEST_PAUSE, _A_WHILE = 0.5, 30.0, 60.0
 
+# Where this package, and Python and what is installed for it stand.
+_OURS = str(Path(__file__).parents[1])
+_INSTALLED = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
+
 # How long a process may take to end when its handlers have had their time, s: its last answers, and Python itself.
 _LAST_WORDS = 15.0
 
 # How long after a SIGKILL there is another one, s: a process may be waiting for a disk.
 _KILLED = 5.0
+
+_OF_TERMINALS = (signal.SIGINT, signal.SIGHUP)
+
+# What is said to a process by its pipe, once; it says what became of jobs.
+_HURRY = "hurry"
 
 _context = multiprocessing.get_context("spawn")
 
@@ -94,12 +109,46 @@ def _named(text: str, what: str) -> Any:
     module, _, name = text.partition(":")
     if not module or not name:
         raise click.UsageError(f"{what} is not MODULE:NAME: {text}")
+    imported = _imported(module, what)
     try:
-        return getattr(importlib.import_module(module), name)
-    except ImportError as error:
-        raise click.UsageError(f"{what} can't be imported: {error}") from error
+        return attrgetter(name)(imported)
     except AttributeError as error:
         raise click.UsageError(f"module {module} has no {name}") from error
+
+
+def _imported(module: str, what: str) -> ModuleType:
+    """The module, whose own code may fail in any way while it is imported."""
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is not None and f"{module}.".startswith(f"{error.name}."):
+            raise click.UsageError(f"{what} can't be imported: {error}") from error
+        raise click.UsageError(f"{what} can't be imported: {_where(error)}{error}") from error
+    except SystemExit as error:
+        raise click.UsageError(
+            f"{what} can't be imported: {_where(error)}module {module} ends the program, with status {error.code}"
+        ) from error
+    except Exception as error:
+        raise click.UsageError(
+            f"{what} can't be imported: {_where(error)}{terminal.printable(_words(error), lines=True)}"
+        ) from error
+
+
+def _where(error: BaseException) -> str:
+    """Where it was raised, with a colon behind: in the code of the application, where that can be told."""
+    if isinstance(error, SyntaxError) and error.filename is not None:
+        return f"{error.filename}:{error.lineno}: "
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith("<")]
+    others = [frame for frame in frames if not frame.filename.startswith((_OURS, os.path.dirname(importlib.__file__)))]
+    found = [frame for frame in others if not frame.filename.startswith(_INSTALLED)] or others
+    return f"{found[-1].filename}:{found[-1].lineno}: " if found else ""
+
+
+def _words(error: Exception) -> str:
+    if isinstance(error, ImportError | SyntaxError):
+        return error.msg
+    text = str(error)
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 @dataclass(slots=True)
@@ -107,7 +156,7 @@ class _Place:
     """One of the processes, or the time at which there will be one again."""
 
     process: SpawnProcess | None = None
-    results: Connection | None = None
+    pipe: Connection | None = None
     began_at: float = 0.0
     due_at: float = 0.0
     pause: float = _FIRST_PAUSE
@@ -139,13 +188,16 @@ class _Crew:
             living = [place.process.sentinel for place in self.places if place.process is not None]
             wait([bell.fileno(), *living], self._until_next())
             bell.wait(0)
-            for place in self.places:
-                if place.process is not None and not place.process.is_alive():
-                    self._ended(place)
+            # before those are started again that have ended by the same signal
             if len(heard) > acted:
                 acted = len(heard)
                 self.killed_at = time.monotonic() + (self.work.grace if acted == 1 else 0) + _LAST_WORDS
+                if acted > 1:
+                    self._hurry()
                 self._signal(signal.SIGTERM)
+            for place in self.places:
+                if place.process is not None and not place.process.is_alive():
+                    self._ended(place)
             if time.monotonic() >= self.killed_at:
                 self.killed_at = time.monotonic() + _KILLED
                 self._signal(signal.SIGKILL)
@@ -169,20 +221,27 @@ class _Crew:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(place.process.pid, number)
 
+    def _hurry(self) -> None:
+        """End the time of handlers: by the pipe, since a signal may have come from others as well."""
+        for place in self.places:
+            if place.pipe is not None:
+                with contextlib.suppress(OSError):
+                    place.pipe.send(_HURRY)
+
     def _ended(self, place: _Place) -> None:
-        process, results = place.process, place.results
+        process, pipe = place.process, place.pipe
         assert process is not None
-        assert results is not None
+        assert pipe is not None
         with contextlib.suppress(EOFError, OSError):
-            if results.poll():
-                told = results.recv()
+            if pipe.poll():
+                told = pipe.recv()
                 for each in fields(Consumed):
                     setattr(self.total, each.name, getattr(self.total, each.name) + told[each.name])
-        results.close()
+        pipe.close()
         process.join()
         code, pid = process.exitcode, process.pid
         process.close()
-        place.process = place.results = None
+        place.process = place.pipe = None
         if code == 0 and self.work.until_empty:
             place.done = True
         elif not self.stopping:
@@ -193,21 +252,28 @@ class _Crew:
             _log.warning("process %d has ended %s; another one is started in %.1f s", pid, how, place.pause)
             place.pause = min(place.pause * 2, _LONGEST_PAUSE)
             self.restarted += 1
-        elif code not in (0, -signal.SIGTERM, -signal.SIGKILL):
+        elif code not in (0, -signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP, -signal.SIGKILL):
             _log.warning("process %d has ended with status %s", pid, code)
 
 
 def _start(place: _Place, work: Work) -> None:
-    place.results, theirs = _context.Pipe(duplex=False)
+    place.pipe, theirs = _context.Pipe()
     place.process = _context.Process(target=_consume, args=(work, theirs), name="pgbgw consume")
-    place.process.start()
+    # Until it has a group of its own Ctrl-C is for it as well; what is held back is heard here right after. What
+    # multiprocessing starts beside it would end that when it begins.
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _OF_TERMINALS)
+    try:
+        place.process.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
     # the end of the pipe is seen once they have ended
     theirs.close()
     place.began_at = time.monotonic()
 
 
 def look_after(work: Work, count: int) -> tuple[Consumed, int]:
-    """Have so many processes consume until SIGTERM or Ctrl-C; what became of jobs, and how many were started again.
+    """Have so many processes consume until a signal; what became of jobs, and how many were started again.
 
     A process that was killed has not told what it had done. The first signal has all of them end, jobs that were not
     begun go back, and handlers may go on as long as ``grace``; a second one ends that time. When this process dies the
@@ -229,24 +295,69 @@ def look_after(work: Work, count: int) -> tuple[Consumed, int]:
 # in each process
 
 
-def _consume(work: Work, results: Connection) -> None:
+def _consume(work: Work, pipe: Connection) -> None:
     """Consume, and tell at the end what became of jobs."""
-    # Ctrl-C is for the process that looks after this one, which then says SIGTERM: two signals would end the grace
+    # Ctrl-C is for the process that looks after this one, which then says SIGTERM
     os.setpgid(0, 0)
+    for number in _OF_TERMINALS:
+        # it has begun nothing yet
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _OF_TERMINALS)
     logging.basicConfig(format="[%(process)d] %(message)s", level=logging.INFO, stream=sys.stderr)
-    threading.Thread(target=_end_with_parent, name="pgbgw parent", daemon=True).start()
     with _told():
-        found = consumer_of(work).run()
+        consumer = consumer_of(work)
+        # Who ends a service or a terminal signals all its processes, and so does the one that looks after this one:
+        # signals are not counted here.
+        with Bell() as bell, hearing(bell), _obeying(consumer, bell, pipe):
+            found = consumer.run(signals=False)
+            with contextlib.suppress(OSError):
+                # unless nobody is there any more to look after it
+                pipe.send({each.name: getattr(found, each.name) for each in fields(Consumed)})
         # it ends as it is
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        results.send({each.name: getattr(found, each.name) for each in fields(Consumed)})
+        leave_handlers(consumer)
 
 
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    wait([parent.sentinel])
-    os.kill(os.getpid(), signal.SIGTERM)
+@contextlib.contextmanager
+def _obeying(consumer: Consumer[Any], bell: Bell, pipe: Connection) -> Iterator[None]:
+    """Stop a consumer by any signal, and when the process that looks after it has died; end its grace when told to."""
+    over = threading.Event()
+
+    def obey() -> None:
+        to_read: int | None = pipe.fileno()
+        while True:
+            readable = bell.wait(float("inf"), to_read)
+            if over.is_set():
+                return
+            if not readable:
+                consumer.stop()
+                continue
+            try:
+                pipe.recv()
+                consumer.hurry()
+            except (EOFError, OSError):
+                to_read = None
+                consumer.stop()
+
+    thread = threading.Thread(target=obey, name="pgbgw orders", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        bell.ring()
+        thread.join()
+
+
+def leave_handlers(consumer: Consumer[Any]) -> None:
+    """End this process at once if handlers still run whose time is over: Python would wait for those of
+    ``asyncio.to_thread``.
+    """
+    if consumer.left_alone:
+        logging.shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
 
 
 @contextlib.contextmanager

@@ -1,8 +1,7 @@
-"""What the verbs share that work on queues: where the server is, which queue is meant, and how jobs are shown."""
+"""What the verbs share that work on queues: where the server is, and which queue is meant."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,7 +14,7 @@ from pgbgw.client import Handle, catalog
 from pgbgw.server import open_project
 from pgbgw.server.load import connect
 
-__all__ = ["as_json_value", "dsn_option", "opened", "queue_argument", "shown", "status_option", "the_dsn"]
+__all__ = ["dsn_option", "opened", "queue_argument", "status_option", "the_dsn"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -67,17 +66,3 @@ def opened(dsn: str | None, queue: str) -> tuple[psycopg.Connection[Any], Handle
     except BaseException:
         connection.close()
         raise
-
-
-def as_json_value(value: Any) -> Any:
-    """A value of a column, as JSON has it: bytes in hexadecimal, as PostgreSQL prints them."""
-    return f"\\x{bytes(value).hex()}" if isinstance(value, bytes | bytearray | memoryview) else value
-
-
-def shown(value: Any) -> str:
-    """A value in a cell of a table, on one line."""
-    if value is None:
-        return ""
-    text = value if isinstance(value, str) else json.dumps(as_json_value(value), default=str, ensure_ascii=False)
-    text = " ".join(text.strip('"').split())
-    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -52,7 +52,7 @@ _OTHER_PROCESSES = 8
 @click.option("--reset", is_flag=True, help="Drop the extension first, with its jobs and what depends on it.")
 @click.option(
     "--timeout",
-    type=click.FloatRange(min=0),
+    type=options.Span(),
     default=30.0,
     show_default=True,
     metavar="SECONDS",

@@ -14,7 +14,7 @@ from pgbgw.check import Target, check_file
 from pgbgw.cli import options, terminal
 from pgbgw.declare.schedules import CronWorker
 
-__all__ = ["schedule"]
+__all__ = ["marked", "schedule"]
 
 # How many processes a server has room for plays no part here.
 _ANY = 262_143
@@ -66,7 +66,7 @@ def schedule(
     try:
         wanted = Schedule(expression, zone or "UTC", gap=gap or "after", repeated=repeated or "first")
     except CronError as error:
-        raise click.UsageError(_marked(error)) from error
+        raise click.UsageError(marked(error)) from error
     except ZoneMissing as error:
         raise click.UsageError(f"--time-zone: {error}\n{error.hint}") from error
     shown = _shown(wanted, begin, number)
@@ -84,13 +84,22 @@ def _declared(file: Path, begin: str | None, number: int, as_json: bool) -> None
     if result is None:
         raise click.exceptions.Exit(1)
     workers = [worker for worker in result.extension.workers if isinstance(worker, CronWorker)]
-    shown = [{"worker": worker.name, **_shown(worker.times, begin, number)} for worker in workers]
+    shown = [
+        {"worker": worker.name, "jitter": str(worker.jitter) if worker.jitter else None}
+        | _shown(worker.times, begin, number)
+        for worker in workers
+    ]
     if as_json:
         terminal.json_result(shown)
     elif not shown:
         terminal.note(f"{file}: no worker runs by the calendar")
     for each in [] if as_json else shown:
         text = f"{each['worker']}: {each['sentence']}, {each['time_zone']} ({each['expression']})"
+        for option in ("not_before", "not_after"):
+            if each[option] is not None:
+                text += f", {option.replace('_', ' ')} {each[option]}"
+        if each["jitter"] is not None:
+            text += f", beginning up to {each['jitter']} later"
         terminal.console().print("\n".join([text, *(f"  {due}" for due in each["due"])]))
 
 
@@ -100,9 +109,15 @@ def _shown(wanted: Schedule, begin: str | None, number: int) -> dict[str, Any]:
         "time_zone": wanted.zone.name,
         "gap": wanted.gap,
         "repeated": wanted.repeated,
+        "not_before": _told(wanted.not_before, wanted),
+        "not_after": _told(wanted.not_after, wanted),
         "sentence": wanted.sentence(),
         "due": [time.isoformat() for time in islice(wanted.upcoming(_begin(begin, wanted)), number)],
     }
+
+
+def _told(at: datetime | None, wanted: Schedule) -> str | None:
+    return None if at is None else at.astimezone(wanted.zone.info).isoformat()
 
 
 def _begin(text: str | None, wanted: Schedule) -> datetime:
@@ -115,7 +130,7 @@ def _begin(text: str | None, wanted: Schedule) -> datetime:
     return begin if begin.tzinfo is not None else begin.replace(tzinfo=wanted.zone.info)
 
 
-def _marked(error: CronError) -> str:
+def marked(error: CronError) -> str:
     """The fault under the characters that it is in."""
     # what does not show would move the mark
     shown = "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in error.text)

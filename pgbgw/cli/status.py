@@ -13,19 +13,23 @@ import click
 import psycopg
 
 from pgbgw.check import Target
-from pgbgw.cli import options, steps, terminal
+from pgbgw.cli import options, steps, terminal, times
 from pgbgw.cli.prepare import has_database
 from pgbgw.cli.project import Project, Record
+from pgbgw.cli.schedules import one_line, print_schedules, record, until
+from pgbgw.cli.steered import typed
 from pgbgw.lower import lower
-from pgbgw.observe import Process, Snapshot, Subject, observe
+from pgbgw.observe import Process, Snapshot, Subject, TableSummary, observe
 from pgbgw.server import Cluster, open_project
 from pgbgw.server.load import LoadError, connect
 
 __all__ = ["status"]
 
+_BAD = {"failed": "failed", "lost": "was lost with its process"}
+
 
 @click.command(
-    short_help="Show workers, queues, state and settings.",
+    short_help="Show workers, queues, schedules, state and settings.",
     epilog=options.examples(
         "pgbgw status",
         "pgbgw status --json | jq '.extensions[].queues'",
@@ -108,7 +112,8 @@ def _print(cluster: dict[str, Any] | None, found: Sequence[Snapshot | _Unseen], 
         return
     for each in found:
         if isinstance(each, _Unseen):
-            terminal.console().print(f'\nextension "{each.extension}" in database "{each.database}": {each.error}')
+            text = f'\nextension "{each.extension}" in database "{each.database}": {each.error}'
+            terminal.console().print(terminal.printable(text, lines=True))
         else:
             _print_one(each)
 
@@ -144,6 +149,16 @@ def _print_one(snapshot: Snapshot) -> None:
         paused = any(each.paused for each in snapshot.queues)
         columns = ["queue", "ready", "later", *(["running"] if leased else []), "failed", *([""] if paused else [])]
         terminal.table(columns, [row[: len(columns)] for row in counts])
+    if snapshot.schedules:
+        on.print()
+        print_schedules([(each.name, None, each) for each in snapshot.schedules], snapshot.at)
+        for each in snapshot.schedules:
+            if each.outcome in ("failed", "lost"):
+                more = f"{terminal.program()} schedules runs {snapshot.extension}.{each.name} tells more"
+                terminal.warning(f'the last run of schedule "{each.name}" {_BAD[each.outcome]}; {more}')
+    if snapshot.tables:
+        on.print()
+        _print_tables(snapshot)
     for state in snapshot.states:
         on.print()
         terminal.table(["state", state.name], state.values)
@@ -156,22 +171,61 @@ def _print_one(snapshot: Snapshot) -> None:
         terminal.table(["setting", "value", "source"], rows)
 
 
+def _print_tables(snapshot: Snapshot) -> None:
+    """Tables of schedules, a line each, and what failed in them."""
+    rows = [
+        (each.name, each.schedules, each.paused, *_next(each, snapshot.at), each.running, each.waiting, each.failed)
+        for each in snapshot.tables
+    ]
+    columns = ["schedule table", "schedules", "paused", "next run", "in", "of", "running", "waiting", "failed in 24 h"]
+    terminal.table(columns, rows)
+    for each in snapshot.tables:
+        last = each.last_failure
+        if last is None:
+            continue
+        which = f'"{last.name}" of {last.owner}' if last.name is not None else "a schedule that was removed"
+        error = f": {one_line(last.error)}" if last.error is not None else ""
+        terminal.warning(terminal.printable(
+            f'{each.failed} run{"" if each.failed == 1 else "s"} of schedule table "{each.name}" failed within a day;'
+            f" the last one, of {which}, {_BAD[last.outcome]} {times.since(snapshot.at - last.ended_at)} ago{error}"
+        ))  # fmt: skip
+        if last.name is not None:
+            full = typed(f"{snapshot.extension}.{each.name}.{last.name}", last.owner if each.owners > 1 else None)
+            terminal.note(terminal.printable(f"  {terminal.program()} schedules runs {full} tells more"))
+
+
+def _next(each: TableSummary, now: datetime) -> tuple[object, object, object]:
+    """When which schedule is due next."""
+    if each.next is None:
+        return None, None, None
+    due = each.next.next_run
+    return times.at(due, now), until(due, now), terminal.printable(each.next.name)
+
+
 def _row(each: Process) -> tuple[object, ...]:
     return (each.worker, each.title, each.process, each.pid, each.database, each.state, _age(each), each.failures)
 
 
 def _age(each: Process) -> str:
-    """How long it has been in its state, in one unit; the clocks of two machines may differ, so never below zero."""
+    """How long it has been in its state."""
     if each.since is None:
         return ""
-    seconds = max(0, int((datetime.now(UTC) - each.since).total_seconds()))
-    size, unit = next((size, unit) for size, unit in ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"), (0, "s"))
-                      if seconds >= size)  # fmt: skip
-    return f"{seconds // size if size else 0} {unit}"
+    return times.since(datetime.now(UTC) - each.since)
 
 
 def _json(found: Snapshot | _Unseen) -> dict[str, Any]:
     if isinstance(found, _Unseen):
         return asdict(found)
     states = [{"name": state.name, "values": dict(state.values)} for state in found.states]
-    return {**asdict(found), "states": states, "error": None}
+    schedules = [record(each) for each in found.schedules]
+    tables = [_table_record(each) for each in found.tables]
+    return {**asdict(found), "at": found.at.isoformat(), "schedules": schedules,
+            "tables": tables, "states": states, "error": None}  # fmt: skip
+
+
+def _table_record(each: TableSummary) -> dict[str, Any]:
+    values = asdict(each)
+    for part, when in (("next", "next_run"), ("last_failure", "ended_at")):
+        if values[part] is not None:
+            values[part][when] = values[part][when].isoformat()
+    return values

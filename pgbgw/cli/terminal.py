@@ -6,12 +6,14 @@ Rich decides about colour: none where the stream is no terminal, where NO_COLOR 
 from __future__ import annotations
 
 import contextlib
+import io
 import json
+import math
 import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,10 +41,15 @@ __all__ = [
     "counted",
     "counting",
     "diagnostics",
+    "drop_output",
     "error",
     "json_result",
+    "json_text",
     "note",
+    "printable",
     "program",
+    "refusal",
+    "spell_what_cannot_be_written",
     "steps",
     "table",
     "warning",
@@ -70,14 +77,39 @@ def program() -> str:
     return os.path.relpath(typed) if typed.is_relative_to(Path.cwd()) else str(typed)
 
 
+def printable(text: str, *, lines: bool = False) -> str:
+    """Text of others, without what a terminal takes for commands; with ``lines``, ends of lines and tabs stay."""
+    if text.isprintable():
+        return text
+    return "".join(
+        each if each.isprintable() or (lines and each in "\n\t") else each.encode("unicode_escape").decode()
+        for each in text
+    )
+
+
+def spell_what_cannot_be_written() -> None:
+    """Characters that an output has none for come as escapes, unless PYTHONIOENCODING says what else."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
+
+
+def drop_output() -> None:
+    """Forget what could not be written: Python would try again when it ends, and say so."""
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+
+
 def note(text: str) -> None:
     """A line about what happens, on standard error."""
-    console(stderr=True).print(text)
+    console(stderr=True).print(printable(text, lines=True))
 
 
 def warning(text: str) -> None:
     """A line about something to look at."""
-    console(stderr=True).print(Text.assemble(("warning", "bold yellow"), f": {text}"))
+    console(stderr=True).print(Text.assemble(("warning", "bold yellow"), f": {printable(text, lines=True)}"))
 
 
 def error(problem: StageError | ClientError) -> None:
@@ -91,6 +123,11 @@ def error(problem: StageError | ClientError) -> None:
         _parts(problem.message, problem.detail, problem.hint)
 
 
+def refusal(message: str, detail: str | None, hint: str | None) -> None:
+    """Something that a verb can't do, where it goes on with the rest."""
+    _parts(message, detail, hint)
+
+
 def diagnostics(found: Sequence[Diagnostic]) -> None:
     """All diagnostics, an empty line between two, on standard error."""
     coloured = _coloured(console(stderr=True))
@@ -98,12 +135,26 @@ def diagnostics(found: Sequence[Diagnostic]) -> None:
         click.echo(render(diagnostic, color=coloured) + "\n", err=True, color=coloured)
 
 
-def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Rows under headings on standard output; None is shown as nothing."""
-    shown = Table(*columns, box=None, pad_edge=False, header_style="bold")
+def table(
+    columns: Sequence[str],
+    rows: Sequence[Sequence[object]],
+    *,
+    wrap_last: bool = False,
+    cut: Collection[str] = (),
+    stderr: bool = False,
+) -> None:
+    """Rows under headings on standard output, or on standard error; None is shown as nothing.
+
+    With ``wrap_last`` a terminal that is too narrow shortens the last column alone, into more lines; with ``cut`` those
+    columns alone, whose ends are left out, so that a row stays on one line.
+    """
+    shown = Table(box=None, pad_edge=False, header_style="bold")
+    for number, column in enumerate(columns, 1):
+        kept = column not in cut if cut else wrap_last and number < len(columns)
+        shown.add_column(Text(printable(column)), no_wrap=kept, overflow="ellipsis" if cut else "fold")
     for row in rows:
-        shown.add_row(*("" if value is None else Text(str(value)) for value in row))
-    on = console()
+        shown.add_row(*(_cell(value, one_line=bool(cut)) for value in row))
+    on = console(stderr=stderr)
     if on.is_terminal:
         on.print(shown)
         return
@@ -111,12 +162,56 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     on.width = 10_000
     with on.capture() as capture:
         on.print(shown)
-    click.echo("\n".join(line.rstrip() for line in capture.get().splitlines()))
+    click.echo(
+        "\n".join(line.rstrip() for line in capture.get().splitlines()), file=sys.stderr if stderr else sys.stdout
+    )
+
+
+def _cell(value: object, *, one_line: bool) -> Text:
+    if value is None:
+        return Text("")
+    cell = value.copy() if isinstance(value, Text) else Text(printable(str(value), lines=True))
+    cell.no_wrap = one_line or None
+    return cell
 
 
 def json_result(value: Any) -> None:
-    """A result for scripts, on standard output."""
-    click.echo(json.dumps(value, indent=2, default=str, ensure_ascii=False))
+    """A result for scripts, on standard output; numbers that JSON does not have are text, as PostgreSQL has them."""
+    shown = json_text(value)
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    try:
+        shown.encode(encoding)
+    except UnicodeEncodeError:
+        # nothing but JSON's own escapes is JSON
+        shown = "".join(each if each.isascii() else json.dumps(each)[1:-1] for each in shown)
+    click.echo(shown, file=sys.stdout)
+
+
+def json_text(value: Any, *, indent: int | None = 2) -> str:
+    """JSON whose text has nothing in it that a terminal takes for a command, or that can't be written there."""
+    try:
+        shown = json.dumps(value, indent=indent, default=str, ensure_ascii=False, allow_nan=False)
+    except ValueError:
+        shown = json.dumps(_finite(value), indent=indent, default=str, ensure_ascii=False, allow_nan=False)
+    # outside of strings there are no other characters than these
+    if shown.isascii() and "\x7f" not in shown:
+        return shown
+    return "".join(
+        each if each.isprintable() or each == "\n" else json.dumps(each)[1:-1].replace("\x7f", "\\u007f")
+        for each in shown
+    )
+
+
+def _finite(value: Any) -> Any:
+    """The same without numbers that JSON does not have."""
+    match value:
+        case float() if not math.isfinite(value):
+            return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+        case dict():
+            return {name: _finite(each) for name, each in value.items()}
+        case list() | tuple():
+            return [_finite(each) for each in value]
+    return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,10 +317,10 @@ def _compiler_message(message: CompilerMessage) -> None:
 
 def _parts(message: str, detail: str | None, hint: str | None) -> None:
     on = console(stderr=True)
-    on.print(Text.assemble(("error", "bold red"), (f": {message}", "bold")))
+    on.print(Text.assemble(("error", "bold red"), (f": {printable(message, lines=True)}", "bold")))
     for label, text in (("detail", detail), ("hint", hint)):
         if text:
-            first, *more = text.splitlines()
+            first, *more = printable(text, lines=True).splitlines()
             on.print(Text.assemble("  ", ("=", "bold blue"), " ", (label, "bold"), f": {first}"))
             for line in more:
                 on.print(f"      {line}")

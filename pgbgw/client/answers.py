@@ -29,7 +29,11 @@ _log = logging.getLogger("pgbgw.client")
 # Leases are renewed when so much of them has passed.
 _RENEWED_AT = 1 / 3
 
-# How often it looks before the first claim has shown how long leases last, s.
+# How often failures are told of at the most, s, and so much of an error.
+_FAILURES_TOLD_EVERY = 1.0
+_LONGEST_TOLD = 200
+
+# How often it looks at the least, also before the first claim has shown how long leases last, s.
 _UNKNOWN = 3600.0
 
 
@@ -45,6 +49,10 @@ class Answers(Generic[P]):
         self._kept = kept
         self._ending = ending
         self._lease = lease
+        # how many have failed that nobody was told of, and the first of them
+        self._untold = 0
+        self._first = (0, "")
+        self._told_at = float("-inf")
 
     @property
     def renewed_every(self) -> float:
@@ -62,7 +70,7 @@ class Answers(Generic[P]):
         try:
             while True:
                 renew_at = min(renew_at, time.monotonic() + self.renewed_every)
-                self._in_hand.to_answer.wait(max(renew_at - time.monotonic(), 0))
+                self._in_hand.to_answer.wait(min(max(renew_at - time.monotonic(), 0), _UNKNOWN))
                 self._in_hand.to_answer.clear()
                 drained = self.drained.is_set()
                 self._answer_ended()
@@ -77,10 +85,13 @@ class Answers(Generic[P]):
             pass
         finally:
             self._kept.close()
-            if self._in_hand:
-                _log.warning(
-                    "queue %s: %d jobs are left to the end of their leases", self._handle.name, len(self._in_hand)
+            if self._untold:
+                self._tell_failures()
+            if left := len(self._in_hand):
+                what = (
+                    "job is left to the end of its lease" if left == 1 else "jobs are left to the end of their leases"
                 )
+                _log.warning("queue %s: %d %s", self._handle.name, left, what)
 
     def _answer_ended(self) -> None:
         """Tell the server what became of all jobs that have ended by now."""
@@ -93,7 +104,19 @@ class Answers(Generic[P]):
             failed = [(job, f) for job, f in ended if isinstance(f, Failure) and f.retry == retry]
             if failed:
                 counted.failed += self._fail([job for job, _ in failed], [f for _, f in failed], retry)
+                if not self._untold:
+                    self._first = (failed[0][0].id, _line(failed[0][1].error))
+                self._untold += len(failed)
+        if self._untold and time.monotonic() >= self._told_at + _FAILURES_TOLD_EVERY:
+            self._tell_failures()
         self._release([job for job, outcome in ended if isinstance(outcome, NotBegun)])
+
+    def _tell_failures(self) -> None:
+        """Tell of failures since the last time, which the queue keeps in full."""
+        number, error = self._first
+        many = "" if self._untold == 1 else f"{self._untold} jobs have failed, the first: "
+        _log.warning("queue %s: %sjob %d has failed: %s", self._handle.name, many, number, error)
+        self._untold, self._told_at = 0, time.monotonic()
 
     def _fail(self, jobs: Sequence[Job[P]], failures: Sequence[Failure], retry: bool) -> int:
         """Tell why jobs have failed; of how many it was accepted."""
@@ -153,3 +176,9 @@ class Answers(Generic[P]):
             else:
                 self._in_hand.lose(job, "its lease has ended, or it was cancelled")
         return accepted
+
+
+def _line(error: str) -> str:
+    """The beginning of an error in one line, without what a terminal takes for commands."""
+    lines = error[:_LONGEST_TOLD].splitlines() or [""]
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in lines[0])

@@ -8,9 +8,10 @@ import psycopg
 
 from pgbgw.client.errors import Mismatch, QueueMissing
 from pgbgw.client.handle import JSON_TYPES, Column, Handle
+from pgbgw.client.jobs import check_types
 from pgbgw.client.operations import Operation
 
-__all__ = ["compare", "find", "find_all", "verify"]
+__all__ = ["columns_fit", "compare", "find", "find_all", "verify"]
 
 # The tables of queues: such as belong to an extension and have those for jobs that wait and that were given up beside.
 _QUEUES = """
@@ -38,6 +39,13 @@ WHERE c.relkind = 'r'
     AND to_regclass(format('%I.%I', n.nspname, c.relname || '_later')) IS NOT NULL
     AND to_regclass(format('%I.%I', n.nspname, c.relname || '_failed')) IS NOT NULL
 ORDER BY n.nspname, c.relname
+"""
+
+# Of each column of a table the type in which its values are sent, which of a domain is that below it.
+_COLUMNS = """
+SELECT a.attname::text, coalesce(nullif(t.typbasetype, 0), t.oid)::int8, format_type(a.atttypid, a.atttypmod)
+FROM pg_attribute AS a JOIN pg_type AS t ON t.oid = a.atttypid
+WHERE a.attrelid = to_regclass(%s) AND a.attnum > 0 AND NOT a.attisdropped
 """
 
 _OWN = frozenset({"id", "unique_key", "priority", "attempt", "created_at"})
@@ -104,6 +112,17 @@ def verify(handle: Handle[Any]) -> Operation[None]:
         compare(handle, found[0])
 
     return Operation(handle, f"{handle}", _QUEUES.replace("%", "%%"), [], read)
+
+
+def columns_fit(handle: Handle[Any]) -> Operation[None]:
+    """See that what is encoded by the declared types is read as such; a column that is missing the server tells.
+
+    The operation raises Mismatch where a type differs.
+    """
+    return Operation(
+        handle, f"{handle}", _COLUMNS, [handle.named()],
+        lambda rows: check_types(handle, {name: (oid, spelled) for name, oid, spelled in rows}),
+    )  # fmt: skip
 
 
 def compare(declared: Handle[Any], installed: Handle[Any]) -> None:

@@ -1,4 +1,6 @@
-"""How a consumer gets its jobs: as many as handlers take in some tenths of a second, and when it is told of some."""
+"""How a consumer gets its jobs: for handlers that are free, and as many ahead as they begin in some tenths of a second;
+and when it is told of some.
+"""
 
 from __future__ import annotations
 
@@ -21,9 +23,15 @@ __all__ = ["Claims"]
 
 P = TypeVar("P")
 
-# A claim takes no more than this, and aims at jobs for about so long, s.
-_MOST_CLAIMED = 1000
-_QUICK, _SLOW = 0.1, 0.5
+# No more than this waits for a handler, and no more than what is begun within so long, s.
+_MOST_AHEAD = 1000
+_AHEAD = 0.5
+
+# How long it takes to know how fast jobs are begun, s; where many are in less than that, there may be more.
+_MEASURED = 0.1
+
+# What would wait for longer than this is given back, s.
+_LONGEST_HELD = 1.0
 
 # How often it looks whether the last jobs have ended, where it ends with them, s.
 _UNTIL_EMPTY = 0.05
@@ -41,7 +49,7 @@ class Claims(Generic[P]):
         *,
         lease: timedelta | None,
         who: str,
-        least: int,
+        concurrency: int,
         poll: float,
         until_empty: bool,
     ) -> None:
@@ -52,10 +60,18 @@ class Claims(Generic[P]):
         self._ending = ending
         self._lease = lease
         self._who = who
-        self._least = least
+        self._concurrency = concurrency
         self._poll = poll
         self._until_empty = until_empty
+        # since when it is measured how many jobs are begun, and how many had been by then; whether the last claim got
+        # all that it had asked for
+        self._since = 0.0
+        self._begun = 0
         self._claimed_at = 0.0
+        self._full = False
+        # when what waits was looked at for the last time, and how many jobs were begun by then
+        self._looked_at = 0.0
+        self._begun_when_looked = 0
         # the connection that listens, and whether it was told of jobs since the last claim
         self._listening: psycopg.Connection[Any] | None = None
         self._told = False
@@ -66,8 +82,9 @@ class Claims(Generic[P]):
         """Claim until it was stopped, or there is nothing more to do where it ends with that."""
         try:
             while not self._ending.stopped:
-                if self._in_hand.waiting > self._in_hand.room // 2:
-                    self._wait(self._poll)
+                self._measure()
+                if not self._wanted():
+                    self._wait(min(self._poll, self._give_back()))
                     continue
                 asked_at = time.monotonic()
                 jobs = self._kept.ask(self._claim)
@@ -76,7 +93,7 @@ class Claims(Generic[P]):
                 elif self._until_empty and not self._in_hand:
                     return
                 elif not self._told:
-                    self._wait(_UNTIL_EMPTY if self._until_empty else self._poll)
+                    self._wait(min(_UNTIL_EMPTY if self._until_empty else self._poll, self._give_back()))
         except Stopped:
             pass
         finally:
@@ -89,16 +106,12 @@ class Claims(Generic[P]):
             connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(self._handle.channel)))
             self._listening = connection
         self._told = False
-        now = time.monotonic()
         in_hand = self._in_hand
-        # as many as take some tenths of a second: few where handlers are slow, so that others get the rest
-        if self._claimed_at and not in_hand.waiting and now - self._claimed_at < _QUICK:
-            in_hand.room = min(in_hand.room * 2, _MOST_CLAIMED)
-        elif self._claimed_at and now - self._claimed_at > _SLOW:
-            in_hand.room = max(in_hand.room // 2, self._least)
-        most = max(in_hand.room - in_hand.waiting, 1)
-        self._claimed_at = now
+        most = max(self._wanted(), 1)
+        self._claimed_at = self._looked_at = time.monotonic()
+        self._begun_when_looked = in_hand.begun
         jobs = run(connection, operations.claim(self._handle, most, self._lease, self._who))
+        self._full = len(jobs) == most
         if jobs and in_hand.lease is None:
             # where there is no declaration only the server knows
             query = "SELECT extract(epoch FROM %s::timestamptz - clock_timestamp())::float8"
@@ -107,6 +120,47 @@ class Claims(Generic[P]):
             in_hand.lease = max(row[0], 0.0)
             in_hand.to_answer.set()
         return jobs
+
+    def _measure(self) -> None:
+        """See how many jobs may wait, by how fast others are begun: few where handlers are slow, so that others get the
+        rest, and none before it is known. It is twice as many at a time at the most.
+        """
+        in_hand = self._in_hand
+        now, begun = time.monotonic(), in_hand.begun
+        passed, count = now - self._since, begun - self._begun
+        most = min(max(2 * in_hand.room, self._concurrency), _MOST_AHEAD)
+        if passed > _MEASURED:
+            in_hand.room = min(int(count / passed * _AHEAD), most)
+        elif self._full and ((in_hand.free and not in_hand.waiting) or count > 2 * in_hand.room + self._concurrency):
+            in_hand.room = most
+        else:
+            return
+        self._since, self._begun, self._full = now, begun, False
+
+    def _wanted(self) -> int:
+        """How many jobs to claim, 0 while more than half of those wait that may."""
+        room = self._in_hand.room
+        most = self._in_hand.free + room - self._in_hand.waiting
+        return min(most, _MOST_AHEAD) if most >= max(room - room // 2, 1) else 0
+
+    def _give_back(self) -> float:
+        """Give back what handlers would not begin soon; when to look again, s."""
+        in_hand = self._in_hand
+        if not in_hand.waiting:
+            return float("inf")
+        now = time.monotonic()
+        passed = now - self._looked_at
+        if passed < _LONGEST_HELD:
+            return _LONGEST_HELD - passed
+        begun = in_hand.begun
+        keep = int((begun - self._begun_when_looked) / passed * _LONGEST_HELD) + in_hand.free
+        if in_hand.waiting > keep:
+            in_hand.give_back(keep)
+            # what was known of handlers does not hold any more
+            self._since, self._begun, self._full = now, begun, False
+            in_hand.room = min(in_hand.room, keep)
+        self._looked_at, self._begun_when_looked = now, begun
+        return _LONGEST_HELD
 
     def _hear(self, notification: psycopg.Notify) -> None:
         self._told = True

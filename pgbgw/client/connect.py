@@ -1,4 +1,4 @@
-"""Queues without their declaration: by name, from a database."""
+"""Queues and schedules without their declaration: by name, from a database."""
 
 from __future__ import annotations
 
@@ -10,18 +10,20 @@ from typing import Any
 
 import psycopg
 
-from pgbgw.client import catalog, operations
+from pgbgw.client import catalog, operations, schedules
 from pgbgw.client.consume import Consumed, Consumer, Handler
 from pgbgw.client.handle import Handle
 from pgbgw.client.jobs import Job
+from pgbgw.client.lengths import Length
 from pgbgw.client.running import copy_in, run
+from pgbgw.client.schedules import ScheduleHandle, ScheduleRun, ScheduleStatus
 from pgbgw.client.stream import Status, stream
 
-__all__ = ["Database", "NamedQueue", "connect"]
+__all__ = ["Database", "NamedQueue", "NamedSchedule", "connect"]
 
 
 class Database:
-    """A database and its queues, over one connection in autocommit; closed by ``close``, or as a context manager."""
+    """A database, its queues and schedules, over a connection in autocommit; ``close`` or a context manager ends it."""
 
     def __init__(self, conninfo: str) -> None:
         """Connect.
@@ -30,7 +32,7 @@ class Database:
             psycopg.OperationalError: the server can't be reached.
         """
         self.conninfo = conninfo
-        self.connection: psycopg.Connection[Any] = psycopg.connect(conninfo, autocommit=True)
+        self.connection: psycopg.Connection[Any] = psycopg.connect(conninfo, autocommit=True, client_encoding="utf8")
 
     def queue(self, name: str) -> NamedQueue:
         """The queue of a name, which may have its schema before it: "mail", "shop.mail".
@@ -43,6 +45,22 @@ class Database:
     def queues(self) -> list[NamedQueue]:
         """All queues of the database."""
         return [NamedQueue(self, handle) for handle in catalog.find_all(self.connection)]
+
+    def schedule(self, name: str) -> NamedSchedule:
+        """The schedule of a name, which may have its extension before it: "report", "shop.report".
+
+        Raises:
+            ScheduleMissing: there is none, or several, or none that this role may look at.
+        """
+        return NamedSchedule(self, schedules.find(self.connection, name)[0])
+
+    def schedules(self) -> list[NamedSchedule]:
+        """All schedules of the database that this role may look at.
+
+        Raises:
+            ScheduleMissing: there are none.
+        """
+        return [NamedSchedule(self, handle) for handle, _ in schedules.find_all(self.connection)]
 
     def close(self) -> None:
         """Close the connection."""
@@ -94,13 +112,13 @@ class NamedQueue:
         """Claim jobs."""
         return run(self.database.connection, operations.claim(self.handle, max_jobs, lease, who))
 
-    def acknowledge(self, jobs: Sequence[Job[Any]]) -> list[int]:
+    def acknowledge(self, jobs: Iterable[Job[Any]]) -> list[int]:
         """Jobs are done; the ids of those whose lease is no longer held."""
         return run(self.database.connection, operations.acknowledge(self.handle, jobs))
 
     def fail(
         self,
-        jobs: Sequence[Job[Any]],
+        jobs: Iterable[Job[Any]],
         error: str,
         *,
         sqlstate: str | None = None,
@@ -108,15 +126,16 @@ class NamedQueue:
         retry: bool = True,
     ) -> list[int]:
         """Jobs have failed. See ``Queue.fail``."""
-        count = len(jobs)
-        told = operations.fail(self.handle, jobs, [error] * count, [sqlstate] * count, [context] * count, retry)
+        listed = operations.listed(jobs)
+        count = len(listed)
+        told = operations.fail(self.handle, listed, [error] * count, [sqlstate] * count, [context] * count, retry)
         return run(self.database.connection, told)
 
-    def extend(self, jobs: Sequence[Job[Any]], *, lease: timedelta | None = None) -> list[int]:
+    def extend(self, jobs: Iterable[Job[Any]], *, lease: timedelta | None = None) -> list[int]:
         """Leases last that long from now on. See ``Queue.extend``."""
         return run(self.database.connection, operations.extend(self.handle, jobs, lease))
 
-    def release(self, jobs: Sequence[Job[Any]]) -> list[int]:
+    def release(self, jobs: Iterable[Job[Any]]) -> list[int]:
         """Jobs were not begun. See ``Queue.release``."""
         return run(self.database.connection, operations.release(self.handle, jobs))
 
@@ -154,10 +173,10 @@ class NamedQueue:
         *,
         concurrency: int = 1,
         executor: Executor | None = None,
-        lease: timedelta | None = None,
+        lease: Length | None = None,
         who: str | None = None,
-        poll: timedelta = timedelta(seconds=30),
-        grace: timedelta = timedelta(seconds=30),
+        poll: Length = 30.0,
+        grace: Length = 30.0,
         until_empty: bool = False,
     ) -> Consumed:
         """Take jobs and hand them to a handler, until a signal. See ``Queue.consume``."""
@@ -165,6 +184,41 @@ class NamedQueue:
             self.handle, handler, self.database.conninfo, concurrency=concurrency, executor=executor, lease=lease,
             who=who, poll=poll, grace=grace, until_empty=until_empty,
         ).run()  # fmt: skip
+
+
+class NamedSchedule:
+    """A schedule; its methods are those of a declared worker, see ``pgbgw.declare.schedule_calls``."""
+
+    def __init__(self, database: Database, handle: ScheduleHandle) -> None:
+        self.database = database
+        self.handle = handle
+
+    def __repr__(self) -> str:
+        return f"<schedule {self.handle.full_name}>"
+
+    def run_now(self) -> None:
+        """Have it run now, paused or not."""
+        run(self.database.connection, schedules.run_now(self.handle))
+
+    def pause(self) -> bool:
+        """Run it no more; whether it did until now."""
+        return run(self.database.connection, schedules.pause(self.handle))
+
+    def resume(self) -> bool:
+        """Run it again; whether it was paused."""
+        return run(self.database.connection, schedules.resume(self.handle))
+
+    def change(self, schedule: str | None = None, time_zone: str | None = None) -> None:
+        """Give it another schedule and time zone; each of them is as declared if it is not given."""
+        run(self.database.connection, schedules.change(self.handle, schedule, time_zone))
+
+    def status(self) -> ScheduleStatus:
+        """What it is at."""
+        return run(self.database.connection, schedules.status(self.handle))
+
+    def runs(self, limit: int = 20) -> list[ScheduleRun]:
+        """Its last runs, the latest first."""
+        return run(self.database.connection, schedules.runs(self.handle, limit))
 
 
 def connect(conninfo: str = "") -> Database:

@@ -24,6 +24,7 @@ from pgbgw.client.handle import Handle
 from pgbgw.client.handlers import Handler, Handlers, is_asynchronous
 from pgbgw.client.inhand import Consumed, InHand
 from pgbgw.client.kept import Kept, connected
+from pgbgw.client.lengths import Length, length
 from pgbgw.client.running import run
 
 __all__ = ["Consumed", "Consumer", "Handler"]
@@ -52,10 +53,10 @@ class Consumer(Generic[P]):
         *,
         concurrency: int = 1,
         executor: Executor | None = None,
-        lease: timedelta | None = None,
+        lease: Length | None = None,
         who: str | None = None,
-        poll: timedelta = timedelta(seconds=30),
-        grace: timedelta = timedelta(seconds=30),
+        poll: Length = 30.0,
+        grace: Length = 30.0,
         until_empty: bool = False,
     ) -> None:
         """Make ready; nothing is connected yet.
@@ -68,7 +69,8 @@ class Consumer(Generic[P]):
             concurrency: how many handlers run at once: threads, tasks of an event loop for a coroutine function, or
                 calls that ``executor`` has at a time.
             executor: what runs plain handlers instead of threads: any executor of ``concurrent.futures``.
-            lease: for how long jobs are claimed and renewed, unless it is as the queue was declared.
+            lease: for how long jobs are claimed and renewed, unless it is as the queue was declared; this and other
+                lengths of time are seconds, a ``timedelta``, or a duration such as ``pgbgw.minutes(1)``.
             who: by what name the leases are known, the host and the process unless given.
             poll: how often it looks without having been told.
             grace: how long handlers may go on after ``stop``; then their jobs are left to the end of their leases.
@@ -76,34 +78,44 @@ class Consumer(Generic[P]):
 
         Raises:
             ClientError: the queue has no leases.
-            TypeError: the handler can't be called with a payload, or a payload and a job.
+            TypeError: the handler can't be called with a payload, or a payload and a job, or would not run when it is;
+                another argument is of a type that can't be used.
             ValueError: an argument can't be used.
         """
         if handle.lease_seconds is None:
             raise ClientError(
                 f"jobs of {handle} can't be claimed by programs", hint="Declare the queue with lease=seconds(60)."
             )
+        if not isinstance(conninfo, str):
+            raise TypeError(
+                f"conninfo is a {type(conninfo).__name__}, not text: a consumer makes connections of its own;"
+                ' give where the server is, such as "dbname=shopdb"'
+            )
+        lease = None if lease is None else length(lease, "lease")
+        if lease == timedelta(0):
+            raise ValueError("lease is 0: a lease lasts for some time")
         self.handle = handle
         self._conninfo = conninfo
         self._who = who or f"{os.uname().nodename} {os.getpid()}"
         self._bell = Bell()
         self._acted = 0
-        self._ending = Ending(grace.total_seconds())
+        self._ran = False
+        self._left_alone = False
+        self._ending = Ending(length(grace, "grace").total_seconds())
         self._ending.tell(self._bell.ring)
         if lease is not None:
-            length: float | None = lease.total_seconds()
+            lasts: float | None = lease.total_seconds()
         else:
-            length = handle.lease_seconds if handle.payload is not None else None
-        least = 2 * concurrency
-        self._in_hand: InHand[P] = InHand(handle.name, self._ending, least, length)
+            lasts = handle.lease_seconds if handle.payload is not None else None
+        self._in_hand: InHand[P] = InHand(handle.name, self._ending, concurrency, lasts)
         self._handlers = Handlers(handler, self._in_hand, self._ending, concurrency, executor)
         self._last_words = _CANCELLED if is_asynchronous(handler) else 0.0
         self._claiming = Kept(conninfo, self._who, handle.name, self._ending, patient=False)
         self._answering = Kept(conninfo, self._who, handle.name, self._ending, patient=True)
         self._answers = Answers(handle, self._in_hand, self._answering, self._ending, lease)
         self._claims = Claims(
-            handle, self._in_hand, self._claiming, self._ending, lease=lease, who=self._who, least=least,
-            poll=poll.total_seconds(), until_empty=until_empty,
+            handle, self._in_hand, self._claiming, self._ending, lease=lease, who=self._who, concurrency=concurrency,
+            poll=length(poll, "poll").total_seconds(), until_empty=until_empty,
         )  # fmt: skip
 
     @property
@@ -115,16 +127,29 @@ class Consumer(Generic[P]):
         """Claim no more; jobs that were not begun go back, and those that were are waited for. May be called again."""
         self._ending.stop()
 
+    def hurry(self) -> None:
+        """End the time of handlers, and stop it if it was not. May be called again."""
+        self._ending.hurry()
+
+    @property
+    def left_alone(self) -> bool:
+        """Whether handlers went on when it ended. Those that ``asyncio.to_thread`` runs keep Python from ending."""
+        return self._left_alone
+
     def run(self, *, signals: bool = True) -> Consumed:
-        """Consume until ``stop``, or a signal: SIGTERM and SIGINT stop it, a second one ends the grace of handlers.
+        """Consume until ``stop``, or a signal: SIGTERM, SIGINT and SIGHUP stop it, a second one ends the grace.
 
         Signals are heard where this is called in the main thread.
 
         Raises:
+            RuntimeError: it has run before.
             QueueMissing, Mismatch: the queue is not installed as it is declared.
             psycopg.OperationalError: the server can't be reached at the start; later it is waited for.
             ClientError, psycopg.Error: the server refuses claims or answers for another reason than being away.
         """
+        if self._ran:
+            raise RuntimeError("a consumer runs once: make another Consumer")
+        self._ran = True
         with contextlib.ExitStack() as stack:
             stack.enter_context(self._bell)
             stack.enter_context(self._claims.bell)
@@ -156,7 +181,8 @@ class Consumer(Generic[P]):
             ending.failed(error)
         ending.stop()
         self._finish(claims, self._claiming, heard)
-        self._wait(lambda: all(each.over for each in runners), lambda: ending.left + self._last_words, heard)
+        ended = self._wait(lambda: all(each.over for each in runners), lambda: ending.left_and(self._last_words), heard)
+        self._left_alone = not ended
         self._answers.drain()
         self._finish(answers, self._answering, heard)
 

@@ -8,6 +8,7 @@ from typing import Any
 import psycopg
 
 from pgbgw._core import CopyDecoder, CopyError
+from pgbgw.client.encoding import is_utf8, not_utf8
 
 __all__ = ["copy_rows"]
 
@@ -25,10 +26,13 @@ def copy_rows(
     were; an iterator that is closed early cancels the query.
 
     Raises:
+        ClientError: the connection has another encoding than UTF-8.
         CopyError: a row can't be decoded, such as one whose columns are not of ``types``.
         psycopg.Error: the server refused the query.
     """
     decoder = CopyDecoder(types)
+    if not is_utf8(connection):
+        raise not_utf8(connection)
     statement = f"COPY ({query}) TO STDOUT (FORMAT binary)"
     with connection.cursor() as cursor, cursor.copy(statement.encode()) as copy:
         try:

@@ -9,25 +9,35 @@ statement as psycopg does.
 from __future__ import annotations
 
 import contextlib
-import select
-import time
+import threading
 import weakref
+from collections.abc import Iterator
 from hashlib import sha256
 from typing import Any, TypeAlias
 
 import psycopg
 from psycopg import errors, pq, waiting
 
-from pgbgw._core import transport
+from pgbgw._core import first_result, transport
+from pgbgw.client.encoding import AnyConnection
+from pgbgw.client.errors import ClientError
 
-__all__ = ["Message", "ask", "give_up", "is_direct", "link_of", "tell_notifications"]
+__all__ = [
+    "Message",
+    "ask",
+    "check_free",
+    "copying",
+    "end_copy",
+    "give_up",
+    "is_direct",
+    "link_of",
+    "tell_notifications",
+]
 
 Message: TypeAlias = tuple[bytes, tuple[int, ...], tuple[bytes | None, ...]]
 """A statement with $1 and so on, the types of its parameters by OID, and their values in binary."""
 
-# How long a thread may be away from what another does to the connection, ms; and how long a statement that was
-# cancelled may take to end, s, as in psycopg.
-_LOOK = 100
+# How long a statement that was cancelled may take to end, s, as in psycopg.
 _PATIENCE = 5.0
 
 # Where a statement was not run because of how it was prepared: it is gone, or of a time before ALTER EXTENSION UPDATE.
@@ -40,28 +50,19 @@ _BINARY = pq.Format.BINARY
 
 
 class _Link:
-    """What is known of a connection: statements that were prepared on it, and how its socket is waited for."""
+    """What is known of a connection: statements that were prepared on it, queues whose columns were looked up, the
+    thread that has a COPY under way on it, and its socket.
+    """
 
-    __slots__ = ("connection", "poll", "prepared", "socket")
+    __slots__ = ("connection", "copying", "looked_up", "prepared", "socket")
 
-    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+    def __init__(self, connection: AnyConnection) -> None:
         key = id(connection)
         self.connection = weakref.ref(connection, lambda gone: _links.pop(key, None))
         self.prepared: dict[bytes, bytes] = {}
+        self.looked_up: set[object] = set()
+        self.copying: int | None = None
         self.socket = connection.pgconn.socket
-        self.poll = select.poll()
-        self.poll.register(self.socket, select.POLLIN)
-
-    def flush(self, pgconn: pq.abc.PGconn) -> None:
-        """Send all that is to be sent."""
-        while pgconn.flush():
-            # The server may want to be read before it reads on.
-            self.poll.modify(self.socket, select.POLLIN | select.POLLOUT)
-            try:
-                if any(found & select.POLLIN for _, found in self.poll.poll(_LOOK)):
-                    pgconn.consume_input()
-            finally:
-                self.poll.modify(self.socket, select.POLLIN)
 
 
 _links: dict[int, _Link] = {}
@@ -123,7 +124,53 @@ def ask(connection: psycopg.Connection[Any], message: Message) -> pq.abc.PGresul
             raise
 
 
-def link_of(connection: psycopg.Connection[Any]) -> _Link:
+@contextlib.contextmanager
+def copying(connection: psycopg.Connection[Any]) -> Iterator[None]:
+    """A block in which a COPY goes into the server, of rows that are made meanwhile."""
+    link = link_of(connection)
+    link.copying = threading.get_ident()
+    try:
+        yield
+    except BaseException:
+        end_copy(connection)
+        raise
+    finally:
+        link.copying = None
+
+
+def check_free(connection: AnyConnection) -> None:
+    """See that this thread has no COPY under way: psycopg would wait for its end, and that for us.
+
+    Raises:
+        ClientError: it has, and the rows are made by who asks.
+    """
+    link = _links.get(id(connection))
+    if link is not None and link.copying == threading.get_ident():
+        raise ClientError(
+            "the connection is busy: jobs go in over it, and what gives these jobs uses it as well",
+            hint="Give enqueue_many() a list, or use another connection for what is read meanwhile.",
+        )
+
+
+def end_copy(connection: AnyConnection) -> None:
+    """Have a COPY into the server that was interrupted end with an error, or close the connection.
+
+    psycopg does so once its COPY has begun. What interrupts it just then, as the cancellation of a task, leaves the
+    connection in the middle of it. An event loop waits as well: given a turn, it would let others have the connection.
+    """
+    pgconn = connection.pgconn
+    if pgconn.transaction_status != pq.TransactionStatus.ACTIVE:
+        return
+    try:
+        # Else the result would be that of a COPY which goes on, again and again.
+        if not pgconn.put_copy_end(b"interrupted"):
+            raise psycopg.OperationalError("the end of the COPY can't be sent")
+        first_result(pgconn, pgconn.socket, _PATIENCE)
+    except BaseException:
+        pgconn.finish()
+
+
+def link_of(connection: AnyConnection) -> _Link:
     """What is known of a connection."""
     link = _links.get(id(connection))
     if link is None or link.connection() is not connection:
@@ -151,10 +198,7 @@ def _prepared(link: _Link, pgconn: Any, message: Message) -> Any:
 
 def _result(link: _Link, pgconn: Any, wanted: int = _ROWS) -> Any:
     """Wait for the one result of what was sent."""
-    link.flush(pgconn)
-    result = _next(link, pgconn)
-    while _next(link, pgconn) is not None:
-        pass
+    result = first_result(pgconn, link.socket)
     tell_notifications(pgconn)
     if result is None or result.status != wanted:
         if result is None:
@@ -171,26 +215,11 @@ def tell_notifications(pgconn: Any) -> None:
             pgconn.notify_handler(notify)
 
 
-def _next(link: _Link, pgconn: Any) -> Any:
-    while pgconn.is_busy():
-        if link.poll.poll(_LOOK):
-            pgconn.consume_input()
-    return pgconn.get_result()
-
-
 def give_up(connection: psycopg.Connection[Any], link: _Link) -> None:
     """Have the server end what was interrupted, and read what it still sends; or close the connection."""
     pgconn = connection.pgconn
     try:
         connection.cancel_safe(timeout=_PATIENCE)
-        latest = time.monotonic() + _PATIENCE
-        while True:
-            while pgconn.is_busy():
-                if time.monotonic() > latest:
-                    raise TimeoutError
-                if link.poll.poll(_LOOK):
-                    pgconn.consume_input()
-            if pgconn.get_result() is None:
-                return
+        first_result(pgconn, link.socket, _PATIENCE)
     except BaseException:
         connection.close()

@@ -13,6 +13,9 @@ from types import FrameType
 
 __all__ = ["Bell", "Ending", "hearing"]
 
+# The longest that poll() and Event.wait() are asked for, s: some weeks are too long for them. Who waits looks again.
+_LONGEST_WAIT = 86_400.0
+
 
 class Bell:
     """Wakes a thread that waits for file descriptors; it hangs while the block lasts that it is the context of.
@@ -55,7 +58,7 @@ class Bell:
         poll.register(self._heard, select.POLLIN)
         if also is not None:
             poll.register(also, select.POLLIN)
-        found = {number for number, _ in poll.poll(max(timeout, 0) * 1000)}
+        found = {number for number, _ in poll.poll(min(max(timeout, 0), _LONGEST_WAIT) * 1000)}
         if self._heard.fileno() in found:
             with contextlib.suppress(BlockingIOError):
                 self._heard.recv(4096)
@@ -80,7 +83,11 @@ class Ending:
     @property
     def left(self) -> float:
         """How long handlers may still go on, s: infinite until it is stopped, and 0 at the end."""
-        return max(self._deadline - time.monotonic(), 0.0)
+        return self.left_and(0.0)
+
+    def left_and(self, more: float) -> float:
+        """How long it is until so many seconds after the end."""
+        return max(self._deadline + more - time.monotonic(), 0.0)
 
     def tell(self, told: Callable[[], None]) -> None:
         """Call a function whenever it is stopped, in the thread that does so."""
@@ -89,14 +96,14 @@ class Ending:
     def stop(self) -> None:
         """Begin nothing new. May be called again, by any thread, and by no signal handler."""
         if not self._stopped.is_set():
-            self._deadline = time.monotonic() + self._grace
+            self._deadline = min(self._deadline, time.monotonic() + self._grace)
             self._stopped.set()
         for each in self._told:
             each()
 
     def hurry(self) -> None:
         """End the time for handlers."""
-        self._deadline = 0.0
+        self._deadline = min(self._deadline, time.monotonic())
         self.stop()
 
     def failed(self, error: BaseException) -> None:
@@ -106,22 +113,27 @@ class Ending:
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until it is stopped; whether it is."""
-        return self._stopped.wait(timeout)
+        return self._stopped.wait(None if timeout is None else min(timeout, _LONGEST_WAIT))
 
 
 @contextlib.contextmanager
 def hearing(bell: Bell) -> Iterator[list[int]]:
-    """Collect SIGTERM and SIGINT in a list, and ring for each; in the main thread, which handles signals.
+    """Collect SIGTERM, SIGINT and SIGHUP in a list, and ring for each; in the main thread, which handles signals.
 
-    The handler does no more, since it may interrupt the thread while that holds any lock.
+    The handler does no more, since it may interrupt the thread while that holds any lock. SIGHUP stays ignored where
+    it is, as under nohup, and is never a second one: both a shell and the kernel send it when a terminal closes.
     """
     heard: list[int] = []
 
     def hear(number: int, frame: FrameType | None) -> None:
-        heard.append(number)
+        if number != signal.SIGHUP or not heard:
+            heard.append(number)
         bell.ring()
 
-    before = {number: signal.signal(number, hear) for number in (signal.SIGTERM, signal.SIGINT)}
+    numbers = [signal.SIGTERM, signal.SIGINT]
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
+    before = {number: signal.signal(number, hear) for number in numbers}
     try:
         yield heard
     finally:

@@ -1,14 +1,14 @@
-"""What can go wrong between a program and its queue: errors in four parts, as diagnostics are."""
+"""What can go wrong between a program and its queues and schedules: errors in four parts, as diagnostics are."""
 
 from __future__ import annotations
 
 import psycopg
 
-__all__ = ["ClientError", "GiveUp", "Mismatch", "NotAConnection", "QueueMissing", "explained"]
+__all__ = ["ClientError", "GiveUp", "Mismatch", "NotAConnection", "QueueMissing", "ScheduleMissing", "explained"]
 
 
 class ClientError(Exception):
-    """A queue can't be used as it was asked for.
+    """A queue or a schedule can't be used as it was asked for.
 
     ``message`` starts in lower case and has no full stop; ``detail`` says why and ``hint`` what to do, in sentences.
     ``sqlstate`` is that of the server's error where there was one (appendix "PostgreSQL Error Codes").
@@ -36,6 +36,10 @@ class QueueMissing(ClientError):
     """The queue, or what is wanted of it, is not in this database."""
 
 
+class ScheduleMissing(ClientError):
+    """The schedule, or what is wanted of it, is not in this database."""
+
+
 class Mismatch(ClientError):
     """The declaration in the program and the extension in the database differ."""
 
@@ -56,14 +60,16 @@ _MISSING = (
 )
 
 
-def explained(error: psycopg.Error, extension: str, what: str) -> Exception:
+def explained(
+    error: psycopg.Error, extension: str, what: str, missing: type[QueueMissing | ScheduleMissing] = QueueMissing
+) -> Exception:
     """A better error where the server's says that something of ours is missing or not allowed; else the same one."""
     primary = error.diag.message_primary or str(error)
     if isinstance(error, _MISSING):
-        return QueueMissing(
+        compare = "; verify() tells what differs." if missing is QueueMissing else "."
+        return missing(
             f"{what} is not in this database as it is declared: {primary}",
-            hint=f"Run CREATE EXTENSION {extension} there, or ALTER EXTENSION {extension} UPDATE;"
-            " verify() tells what differs.",
+            hint=f"Run CREATE EXTENSION {extension} there, or ALTER EXTENSION {extension} UPDATE{compare}",
             sqlstate=error.sqlstate,
         )
     if isinstance(error, psycopg.errors.InsufficientPrivilege):

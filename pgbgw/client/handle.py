@@ -17,7 +17,7 @@ from pgbgw.declare.derived import queue_channel
 from pgbgw.declare.queues import Payload, Queue
 from pgbgw.sqltext import quote_ident
 
-__all__ = ["JSON_TYPES", "Column", "Handle", "handle_of"]
+__all__ = ["JSON_TYPES", "Column", "Handle", "handle_of", "spelled_type"]
 
 JSON_TYPES = frozenset({"json", "jsonb", "json[]", "jsonb[]"})
 """Types whose values are JSON, or arrays of such."""
@@ -53,7 +53,23 @@ _CORE_TYPES = {
     "cidr": "cidr",
 }
 
+# Types whose text the server reads as it is, or refuses: a payload may well declare them as str.
+_WRITTEN = frozenset({"inet", "cidr", "uuid", "interval"})
+
+_BY_OID = {
+    oid: f"{spelled}{array}"
+    for array in ("", "[]")
+    for oid, spelled in zip(
+        _core.Layout(None, [f"{name}{array}" for name in _CORE_TYPES.values()]).types, _CORE_TYPES, strict=True
+    )
+}
+
 P = TypeVar("P")
+
+
+def spelled_type(oid: int) -> str:
+    """What ``format_type()`` calls a type, as far as the core knows it."""
+    return _BY_OID.get(oid, f"a type of OID {oid}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +94,11 @@ class Column:
         base = re.sub(r"\([\d,]+\)", "", self.type.removesuffix("[]"))
         name = _CORE_TYPES.get(base)
         return f"{name}[]" if name is not None and self.type.endswith("[]") else name
+
+    @property
+    def oid(self) -> int | None:
+        """Its type by OID, or None where the core has no name for it."""
+        return None if self.core is None else _core.Layout(None, [self.core]).types[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,14 +134,26 @@ class Handle(Generic[P]):
         """The table, or another object named after it, qualified and quoted."""
         return f"{quote_ident(self.schema)}.{quote_ident(self.table + ending)}"
 
-    def values(self, job: P | Mapping[str, Any]) -> list[Any]:
+    def values(self, job: P | Mapping[str, Any], looked_at: _core.CopyEncoder | None = None) -> list[Any]:
         """The values of a job in the order of the columns, ready to be sent by psycopg.
 
+        psycopg and the server convert what the core refuses, such as text into numbers. So that it does not matter by
+        which way a job goes in, the core looks at the values of a declared payload: in ``encoder()`` for many of them.
+
         Raises:
+            CopyError: a value does not fit its column; it says in which row, counted by the encoder.
             TypeError: it is neither of the payload class nor a mapping with exactly its fields.
         """
         found = self._found(job)
+        if self.payload is not None:
+            layout, left = _looked_at(self)
+            row = [None if isinstance(value, each) else value for each, value in zip(left, found, strict=True)]
+            (looked_at or _core.CopyEncoder(layout)).feed([row])
         return [_ready(column, value) for column, value in zip(self.columns, found, strict=True)]
+
+    def encoder(self) -> _core.CopyEncoder:
+        """What looks at the values of jobs one after another."""
+        return _core.CopyEncoder(_looked_at(self)[0])
 
     def _found(self, job: P | Mapping[str, Any]) -> list[Any]:
         if isinstance(job, Mapping):
@@ -149,10 +182,7 @@ class Handle(Generic[P]):
 
     def layout(self) -> _core.Layout | None:
         """How rows for COPY are laid out: the payload and the priority; None where the core knows some type not."""
-        types = [column.core for column in self.columns]
-        if self.payload is None or None in types:
-            return None
-        return _core.Layout(None, [*(each for each in types if each is not None), "int2"])
+        return _layout(self)
 
     def rows(
         self, jobs: Iterable[P | Mapping[str, Any]], priority: int, progress: Callable[[int], object] | None
@@ -172,6 +202,28 @@ class Handle(Generic[P]):
                 row[number] = _dumped(column, row[number])
         row.append(priority)
         return row
+
+
+@lru_cache(maxsize=256)
+def _layout(handle: Handle[Any]) -> _core.Layout | None:
+    types = [column.core for column in handle.columns]
+    if handle.payload is None or None in types:
+        return None
+    # errors tell columns by their names
+    names = [*(column.name for column in handle.columns), "priority"]
+    return _core.Layout(names, [*(each for each in types if each is not None), "int2"])
+
+
+@lru_cache(maxsize=256)
+def _looked_at(handle: Handle[Any]) -> tuple[_core.Layout, tuple[type | tuple[()], ...]]:
+    """The columns of a payload, and of each the class whose values the core does not look at: every value where it has
+    no name for the type, or psycopg makes JSON of it.
+    """
+    columns = handle.columns
+    layout = _core.Layout([column.name for column in columns], [column.core or "text" for column in columns])
+    return layout, tuple(
+        object if column.core is None or column.json else str if column.core in _WRITTEN else () for column in columns
+    )
 
 
 def _loaded(value: Any) -> Any:

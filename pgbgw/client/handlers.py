@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import pickle
+import sys
 import threading
 from collections.abc import Callable
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from pgbgw.client.ending import Ending
-from pgbgw.client.errors import ClientError
-from pgbgw.client.inhand import InHand, NotBegun, failure_of
+from pgbgw.client.inhand import Failure, InHand, NotBegun, Outcome, failure_of
 from pgbgw.client.jobs import Job
+from pgbgw.client.tasks import Tasks
 
 __all__ = ["Handler", "Handlers", "is_asynchronous"]
 
@@ -31,7 +33,8 @@ class Handlers(Generic[P]):
         """Make ready.
 
         Raises:
-            TypeError: the handler takes neither one argument nor two.
+            TypeError: the handler takes neither one argument nor two, its body would never run, or it can't be sent to
+                the processes of the executor.
             ValueError: no such number can run, or the executor can't run this handler.
         """
         _check(handler)
@@ -42,6 +45,8 @@ class Handlers(Generic[P]):
                 "an executor runs plain functions, and the handler is a coroutine function:"
                 " leave out executor=, or let a plain function call asyncio.run()"
             )
+        if executor is not None:
+            _check_travels(handler, executor)
         self._handler = handler
         self._takes_job = _takes_job(handler)
         self._in_hand = in_hand
@@ -52,7 +57,8 @@ class Handlers(Generic[P]):
     def targets(self) -> list[Callable[[], None]]:
         """What to run, each in a thread of its own; each ends once it was stopped and its handlers have ended."""
         if is_asynchronous(self._handler):
-            return [self._tasks]
+            tasks = Tasks(self._call, self._outcome, self._in_hand, self._ending, self._concurrency)
+            return [tasks.run]
         if self._executor is not None:
             return [self._submissions]
         return [self._calls] * self._concurrency
@@ -60,25 +66,33 @@ class Handlers(Generic[P]):
     def _arguments(self, job: Job[P]) -> tuple[Any, ...]:
         return (job.payload, job) if self._takes_job else (job.payload,)
 
+    def _call(self, job: Job[P]) -> Any:
+        return self._handler(*self._arguments(job))
+
+    def _outcome(self, returned: object) -> Failure | None:
+        """What became of a job whose handler has returned: done, unless that is work which nobody does."""
+        if returned is None:
+            return None
+        if inspect.isgenerator(returned) or inspect.isasyncgen(returned):
+            what, way_out = "generator, whose body has not run", "loop over it in the handler"
+        elif inspect.isawaitable(returned) and not asyncio.isfuture(returned):
+            what, way_out = "coroutine, which nobody awaits", "give the coroutine function itself, or await it there"
+        else:
+            return None
+        if inspect.iscoroutine(returned):
+            # without a warning at some time later
+            returned.close()
+        return failure_of(TypeError(f"the handler {_name(self._handler)} returned a {what}; {way_out}"))
+
     def _calls(self) -> None:
         """Call the handler in this thread, for one job after the other."""
         while (job := self._in_hand.take()) is not None:
             try:
-                returned = self._handler(*self._arguments(job))
+                outcome = self._outcome(self._call(job))
             except BaseException as error:
                 # a handler that calls sys.exit() means itself, and not all other jobs
-                self._in_hand.end(job, failure_of(error))
-                continue
-            if inspect.isawaitable(returned):
-                # its work is not done, and nobody would do it
-                if inspect.iscoroutine(returned):
-                    returned.close()
-                self._in_hand.end(job, NotBegun.NOT_BEGUN)
-                raise ClientError(
-                    f"the handler {_name(self._handler)} returned a coroutine, which nobody awaits",
-                    hint="Give the coroutine function itself as the handler, or call asyncio.run() in it.",
-                )
-            self._in_hand.end(job, None)
+                outcome = failure_of(error)
+            self._in_hand.end(job, outcome)
 
     def _submissions(self) -> None:
         """Hand jobs to the executor, so many at a time."""
@@ -88,14 +102,20 @@ class Handlers(Generic[P]):
         outstanding: set[Future[Any]] = set()
 
         def ended(future: Future[Any], job: Job[P]) -> None:
-            if future.cancelled():
-                # by whoever shuts the executor down
-                self._in_hand.end(job, NotBegun.NOT_BEGUN)
-            else:
-                error = future.exception()
-                self._in_hand.end(job, None if error is None else failure_of(error))
-            outstanding.discard(future)
-            free.release()
+            outcome: Outcome = NotBegun.NOT_BEGUN
+            try:
+                # it is cancelled by whoever shuts the executor down
+                if not future.cancelled():
+                    outcome = self._outcome(future.result())
+            except BaseException as error:
+                outcome = failure_of(error)
+            finally:
+                self._in_hand.end(job, outcome)
+                outstanding.discard(future)
+                free.release()
+                if not self._in_hand.waiting:
+                    # the thread below may wait for a job already, for another that was free
+                    self._in_hand.wanted()
 
         while True:
             free.acquire()
@@ -117,49 +137,6 @@ class Handlers(Generic[P]):
             future.add_done_callback(lambda done, job=job: ended(done, job))  # type: ignore[misc]
         while outstanding and self._ending.left > 0:
             free.acquire(timeout=0.1)
-
-    def _tasks(self) -> None:
-        """An event loop with so many tasks."""
-        asyncio.run(self._looped())
-
-    async def _looped(self) -> None:
-        loop = asyncio.get_running_loop()
-        # waiting for a job, or for the end, blocks a thread and not the loop
-        with ThreadPoolExecutor(self._concurrency + 1, "pgbgw waiting") as pool:
-            tasks = [asyncio.create_task(self._task(loop, pool)) for _ in range(self._concurrency)]
-            end = asyncio.create_task(self._cancel_at_the_end(loop, pool, tasks))
-            try:
-                await asyncio.gather(*tasks)
-            except asyncio.CancelledError:
-                if self._ending.left > 0:
-                    raise
-            finally:
-                end.cancel()
-                self._ending.stop()
-
-    async def _task(self, loop: asyncio.AbstractEventLoop, pool: Executor) -> None:
-        while (job := await loop.run_in_executor(pool, self._in_hand.take)) is not None:
-            while job is not None:
-                try:
-                    await self._handler(*self._arguments(job))
-                except BaseException as error:
-                    task = asyncio.current_task()
-                    if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
-                        raise
-                    self._in_hand.end(job, failure_of(error))
-                else:
-                    self._in_hand.end(job, None)
-                job = self._in_hand.take(wait=False)
-
-    async def _cancel_at_the_end(
-        self, loop: asyncio.AbstractEventLoop, pool: Executor, tasks: list[asyncio.Task[None]]
-    ) -> None:
-        """Cancel handlers when their time is over; their jobs are left to the end of their leases."""
-        await loop.run_in_executor(pool, self._ending.wait)
-        while self._ending.left > 0:
-            await asyncio.sleep(min(self._ending.left, 0.1))
-        for each in tasks:
-            each.cancel()
 
 
 def is_asynchronous(handler: Handler) -> bool:
@@ -186,6 +163,12 @@ def _check(handler: Handler) -> None:
     """
     if not callable(handler):
         raise TypeError(f"the handler is not a function: {handler!r}")
+    for each in (handler, getattr(handler, "__call__", None)):  # noqa: B004
+        if inspect.isgeneratorfunction(each) or inspect.isasyncgenfunction(each):
+            raise TypeError(
+                f"the handler {_name(handler)} is a generator function, whose body never runs when it is called:"
+                " leave out its yield, or loop over it in a function"
+            )
     try:
         signature = inspect.signature(handler)
     except (TypeError, ValueError):
@@ -197,6 +180,25 @@ def _check(handler: Handler) -> None:
         raise TypeError(
             f"the handler {_name(handler)}{signature} can't be called: {error};"
             " it takes the payload, or the payload and the job"
+        ) from error
+
+
+def _check_travels(handler: Handler, executor: Executor) -> None:
+    """See that a handler can be sent to processes, before each attempt fails for that.
+
+    Raises:
+        TypeError: it can't.
+    """
+    # who has such an executor has the module
+    processes = sys.modules.get("concurrent.futures.process")
+    if processes is None or not isinstance(executor, processes.ProcessPoolExecutor):
+        return
+    try:
+        pickle.dumps(handler)
+    except Exception as error:
+        raise TypeError(
+            f"the handler {_name(handler)} can't be sent to the processes of the executor: {error};"
+            " give a function that stands at the top level of a module"
         ) from error
 
 

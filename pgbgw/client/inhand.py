@@ -5,6 +5,7 @@ Several threads share it. Deques and dicts change in one step each; what takes m
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import logging
 import threading
@@ -22,6 +23,7 @@ from pgbgw.client.jobs import Job
 __all__ = ["Consumed", "Failure", "InHand", "NotBegun", "Outcome", "failure_of"]
 
 P = TypeVar("P")
+T = TypeVar("T")
 
 _log = logging.getLogger("pgbgw.client")
 
@@ -75,18 +77,22 @@ class _Held(Generic[P]):
 
 
 class InHand(Generic[P]):
-    """The jobs of one consumer. ``room`` is how many may wait for a handler; ``lease`` how long leases last, s, which
-    may not be known before the first claim.
+    """The jobs of one consumer. ``room`` is how many may wait besides those that free handlers take at once; ``lease``
+    how long leases last, s, which may not be known before the first claim.
     """
 
-    def __init__(self, queue: str, ending: Ending, room: int, lease: float | None) -> None:
+    def __init__(self, queue: str, ending: Ending, concurrency: int, lease: float | None) -> None:
         self.consumed = Consumed()
-        self.room = room
+        self.room = 0
         self.lease = lease
         self.wanted: Callable[[], None] = lambda: None
+        self.arrived: Callable[[], None] = lambda: None
         self.to_answer = threading.Event()
         self._queue = queue
         self._ending = ending
+        self._concurrency = concurrency
+        # how many were claimed, how many of them were given back, and of how many it is known that they are over
+        self._claimed = self._given_back = self._over = 0
         self._waiting: deque[Job[P]] = deque()
         self._held: dict[tuple[int, int], _Held[P]] = {}
         self._ended: deque[tuple[Job[P], Outcome]] = deque()
@@ -100,14 +106,55 @@ class InHand(Generic[P]):
         """How many jobs wait for a handler."""
         return len(self._waiting)
 
+    @property
+    def begun(self) -> int:
+        """How many jobs handlers have begun by now, which is known without a count at each of them."""
+        return self._claimed - len(self._waiting) - self._given_back
+
+    @property
+    def free(self) -> int:
+        """How many handlers have nothing to do."""
+        with self._ready:
+            running = self._claimed - len(self._waiting) - len(self._ended) - self._over
+        return max(self._concurrency - running, 0)
+
     def add(self, jobs: Sequence[Job[P]], asked_at: float) -> None:
         """Jobs that were claimed; ``asked_at`` is when the claim was sent, by ``time.monotonic()``."""
         until = asked_at + (self.lease or 0.0)
         for job in jobs:
             self._held[job.id, job.token] = _Held(job, until)
         with self._ready:
-            self._waiting.extend(jobs)
+            self._claimed += len(jobs)
+            # a claim gives them in the order of their priorities, and others may wait from before
+            before = self._drawn(len(self._waiting)) if self._last_waits_behind(jobs[0]) else []
+            self._waiting.extend(sorted([*before, *jobs], key=lambda job: job.priority) if before else jobs)
             self._ready.notify_all()
+        self.arrived()
+
+    def _last_waits_behind(self, job: Job[P]) -> bool:
+        try:
+            return self._waiting[-1].priority > job.priority
+        except IndexError:
+            return False
+
+    def _drawn(self, count: int) -> list[Job[P]]:
+        """The last so many that wait, in their order, unless handlers have taken them meanwhile."""
+        drawn: list[Job[P]] = []
+        with contextlib.suppress(IndexError):
+            while len(drawn) < count:
+                drawn.append(self._waiting.pop())
+        drawn.reverse()
+        return drawn
+
+    def give_back(self, keep: int) -> None:
+        """Those that wait, but for so many, are for other consumers."""
+        with self._ready:
+            drawn = self._drawn(len(self._waiting) - keep)
+            self._given_back += len(drawn)
+            self._over += sum(job.lost for job in drawn)
+        for job in drawn:
+            if not job.lost:
+                self.end(job, NotBegun.NOT_BEGUN)
 
     # for who handles
 
@@ -119,6 +166,8 @@ class InHand(Generic[P]):
             try:
                 job = self._waiting.popleft()
             except IndexError:
+                # this handler is free now: that it took the last one was told before
+                self.wanted()
                 if not wait:
                     return None
                 with self._ready:
@@ -129,6 +178,8 @@ class InHand(Generic[P]):
                 self.wanted()
             if not job.lost:
                 return job
+            with self._ready:
+                self._over += 1
 
     def end(self, job: Job[P], outcome: Outcome) -> None:
         """What became of a job is known; the server is told of it."""
@@ -150,7 +201,10 @@ class InHand(Generic[P]):
 
     def ended(self) -> list[tuple[Job[P], Outcome]]:
         """Those that have ended since, each once."""
-        return [self._ended.popleft() for _ in range(len(self._ended))]
+        with self._ready:
+            ended = [self._ended.popleft() for _ in range(len(self._ended))]
+            self._over += len(ended)
+        return ended
 
     def not_begun(self) -> list[Job[P]]:
         """Those that wait for a handler, none of which takes them any more."""
@@ -197,13 +251,26 @@ class InHand(Generic[P]):
 
 
 def failure_of(error: BaseException) -> Failure:
-    """An attempt that has failed of an error of a handler, with the SQLSTATE of the server's error below it, if any."""
+    """An attempt that has failed of an error of a handler, with the SQLSTATE of the server's error below it, if any.
+
+    Errors are classes of others, whose methods may fail as well: nothing is raised here.
+    """
+    give_up = issubclass(type(error), GiveUp)
+    return Failure(
+        _had(lambda: (str(error) if give_up else f"{type(error).__name__}: {error}")[:_LONGEST_TEXT])
+        or f"{_had(lambda: type(error).__name__) or 'an error'}, which can't be told",
+        _had(lambda: _sqlstate(error)),
+        _had(lambda: "".join(traceback.format_exception(error))[-_LONGEST_TEXT:]),
+        not give_up,
+    )
+
+
+def _had(tell: Callable[[], T]) -> T | None:
+    """What a method of somebody's error tells; None where it raises."""
     try:
-        text = str(error) if isinstance(error, GiveUp) else f"{type(error).__name__}: {error}"
-    except Exception:
-        text = f"{type(error).__name__}, which can't be told"
-    context = "".join(traceback.format_exception(error))[-_LONGEST_TEXT:]
-    return Failure(text[:_LONGEST_TEXT], _sqlstate(error), context, not isinstance(error, GiveUp))
+        return tell()
+    except BaseException:
+        return None
 
 
 def _sqlstate(error: BaseException | None) -> str | None:

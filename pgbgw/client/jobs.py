@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, Generic, TypeVar, cast
 
 from pgbgw import _core
-from pgbgw.client.handle import Handle
+from pgbgw.client.errors import Mismatch
+from pgbgw.client.handle import Handle, spelled_type
 
-__all__ = ["Job", "jobs_of", "layout_of"]
+__all__ = ["Job", "check_types", "jobs_of", "layout_of", "queue_of", "require_declared"]
 
 P = TypeVar("P")
 
@@ -19,6 +21,11 @@ _FIRST_USER_OID = 16384
 _layouts: dict[tuple[Any, ...], _core.Layout] = {}
 _handles: dict[_core.Layout, Handle[Any]] = {}
 _claims: dict[Handle[Any], _core.Layout] = {}
+# and those that were compared with what is declared
+_compared: set[_core.Layout] = set()
+
+# text, varchar and bpchar have the same bytes.
+_TEXT = frozenset(_core.Layout(None, ["text", "varchar", "bpchar"]).types)
 
 
 class Job(_core.Held, Generic[P]):
@@ -70,6 +77,11 @@ def _received(handle: Handle[P], layout: _core.Layout, row: bytes, lost: bool) -
     return job
 
 
+def queue_of(layout: _core.Layout) -> Handle[Any] | None:
+    """The queue whose jobs have a layout; None where it is nobody's here."""
+    return _handles.get(layout)
+
+
 def jobs_of(handle: Handle[P], result: Any) -> list[Job[P]]:
     """Jobs from the result of a claim.
 
@@ -93,6 +105,9 @@ def layout_of(handle: Handle[Any], result: Any) -> _core.Layout:
     oids = tuple([result.ftype(number) for number in range(result.nfields)])
     layout = _layouts.get((handle, names, oids))
     if layout is None:
+        missing = [column.name for column in handle.columns if column.name.encode() not in names]
+        if missing:
+            raise _mismatch(handle, [f"column {name} is declared and not installed" for name in missing])
         layout = _core.result_layout(
             result,
             known={oid: "text" for oid in oids if oid >= _FIRST_USER_OID},
@@ -102,3 +117,43 @@ def layout_of(handle: Handle[Any], result: Any) -> _core.Layout:
         _layouts[handle, names, oids] = layout
         _handles[layout] = handle
     return layout
+
+
+def require_declared(layout: _core.Layout) -> None:
+    """See that rows of a queue have the types that are declared.
+
+    Raises:
+        Mismatch: with those that differ.
+    """
+    if layout not in _compared:
+        assert layout.names is not None
+        oids = zip(layout.names, layout.types, strict=True)
+        check_types(_handles[layout], {name: (oid, spelled_type(oid)) for name, oid in oids})
+        _compared.add(layout)
+
+
+def check_types(handle: Handle[Any], installed: Mapping[str, tuple[int, str]]) -> None:
+    """Compare the declared types that the core knows with those of installed columns, by OID and as they are spelled.
+
+    Raises:
+        Mismatch: with those that differ.
+    """
+    different: list[str] = []
+    for column in handle.columns if handle.payload is not None else ():
+        oid, spelled = installed.get(column.name, (column.oid or 0, ""))
+        if column.oid is None or oid == column.oid:
+            continue
+        # Of enums only the database knows that they are sent as text.
+        if column.oid not in _TEXT or (oid not in _TEXT and oid < _FIRST_USER_OID):
+            different.append(f"column {column.name} is declared as {column.type} and installed as {spelled}")
+    if different:
+        raise _mismatch(handle, different)
+
+
+def _mismatch(handle: Handle[Any], differences: Sequence[str]) -> Mismatch:
+    return Mismatch(
+        f"{handle} is not installed as it is declared",
+        detail=f"{'; '.join(differences)}.",
+        hint="Install what is declared, or run the program that belongs to what is installed; verify() tells all that"
+        " differs.",
+    )

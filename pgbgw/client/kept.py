@@ -35,6 +35,10 @@ _PATIENCE = {
     "tcp_user_timeout": 30_000,
 }
 
+# Of what psycopg has in the class of lost connections the server says only this of itself, and the rest of a statement:
+# that it took too long, waited for a lock, or wanted more memory than there was (appendix "PostgreSQL Error Codes").
+_SAYS_SO_WHEN_AWAY = ("08", "57P")
+
 # A server that was promoted or demoted says so with an error of another class than those of lost connections.
 _AWAY = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.errors.ReadOnlySqlTransaction)
 
@@ -89,7 +93,8 @@ class Kept:
                 self.close()
                 if self._ending.left <= pause or (self._ending.stopped and not self.patient):
                     raise Stopped from error
-                _log.warning("queue %s: the server is away, trying again in %.1f s: %s", self._queue, pause, error)
+                what = "is away" if _is_away(error) else "has refused"
+                _log.warning("queue %s: the server %s, trying again in %.1f s: %s", self._queue, what, pause, error)
             jittered = pause * (0.75 + random.random() / 4)
             if self._ending.stopped:
                 time.sleep(jittered)
@@ -113,3 +118,8 @@ class Kept:
         if self.connection is not None:
             self.connection.close()
             self.connection = None
+
+
+def _is_away(error: psycopg.Error) -> bool:
+    """Whether there was no answer of a server, or that of one that goes or comes."""
+    return error.sqlstate is None or error.sqlstate.startswith(_SAYS_SO_WHEN_AWAY)

@@ -9,10 +9,12 @@ from typing import Any, Generic, TypeAlias, TypeVar, overload
 import psycopg
 
 from pgbgw import _core
-from pgbgw.client.direct import ask
+from pgbgw.client import catalog
+from pgbgw.client.direct import ask, check_free, copying, end_copy, link_of
+from pgbgw.client.encoding import encoded, is_utf8, not_utf8
 from pgbgw.client.errors import explained
 from pgbgw.client.handle import Handle
-from pgbgw.client.operations import Operation
+from pgbgw.client.operations import Operation, usable_priority
 from pgbgw.client.unwrap import AnyAsync, AnySync, is_asynchronous, taken, taken_async
 from pgbgw.sqltext import quote_ident
 
@@ -43,6 +45,8 @@ def run(connection: AnySync | AnyAsync, operation: Operation[T]) -> T | Awaitabl
         psycopg.Error: the server refused for another reason, or is away.
         NotAConnection: ``connection`` has none of psycopg 3.
     """
+    if isinstance(connection, psycopg.Connection):
+        return _run(connection, operation)
     if is_asynchronous(connection):
         return _run_async(connection, operation)
     with taken(connection) as found:
@@ -50,15 +54,18 @@ def run(connection: AnySync | AnyAsync, operation: Operation[T]) -> T | Awaitabl
 
 
 def _run(connection: psycopg.Connection[Any], operation: Operation[T]) -> T:
+    check_free(connection)
     try:
-        if operation.message is not None and (message := operation.message()) is not None:
+        utf8 = is_utf8(connection)
+        if operation.has_text and not utf8:
+            raise not_utf8(connection)
+        if operation.in_binary and utf8 and (message := operation.message()) is not None:
             result = ask(connection, message)
             if result is not None:
-                assert operation.read_result is not None
                 return operation.read_result(result)
         with cursor_of(connection) as cursor:
-            cursor.execute(operation.statement.encode(), operation.given())
-            if operation.read_result is not None:
+            cursor.execute(encoded(connection, operation.statement), operation.parameters)
+            if operation.in_binary:
                 if cursor.pgresult is None:
                     # In a pipeline it is asked for when somebody wants the rows, be there any to move to or not.
                     with contextlib.suppress(IndexError):
@@ -67,14 +74,16 @@ def _run(connection: psycopg.Connection[Any], operation: Operation[T]) -> T:
             assert operation.read is not None
             return operation.read(cursor.fetchall())
     except psycopg.Error as error:
-        raise _told(error, operation) from error
+        raise operation.told(error) from error
 
 
 async def _run_async(connection: AnyAsync, operation: Operation[T]) -> T:
     try:
         async with taken_async(connection) as found, async_cursor_of(found) as cursor:
-            await cursor.execute(operation.statement.encode(), operation.given())
-            if operation.read_result is not None:
+            if operation.has_text and not is_utf8(found):
+                raise not_utf8(found)
+            await cursor.execute(encoded(found, operation.statement), operation.parameters)
+            if operation.in_binary:
                 if cursor.pgresult is None:
                     with contextlib.suppress(IndexError):
                         await cursor.scroll(0)
@@ -82,11 +91,7 @@ async def _run_async(connection: AnyAsync, operation: Operation[T]) -> T:
             assert operation.read is not None
             return operation.read(await cursor.fetchall())
     except psycopg.Error as error:
-        raise _told(error, operation) from error
-
-
-def _told(error: psycopg.Error, operation: Operation[Any]) -> Exception:
-    return explained(error, operation.handle.extension, operation.what)
+        raise operation.told(error) from error
 
 
 def cursor_of(connection: psycopg.Connection[Any]) -> psycopg.Cursor[tuple[Any, ...]]:
@@ -131,17 +136,20 @@ def copy_in(
     A job that can't be sent, or an error of the iterable, ends the COPY with none of them put in.
 
     Raises:
-        ClientError, psycopg.Error, TypeError: as ``run`` does, or a job is none of the queue.
+        ClientError, psycopg.Error: as ``run`` does.
+        Mismatch: columns have other types than are declared, which the server would take for what they are not.
+        CopyError, TypeError, ValueError: a job is none of the queue, or the priority is none.
     """
+    priority = usable_priority(priority)
     if is_asynchronous(connection):
         return _copy_async(connection, handle, jobs, priority, progress)
     with taken(connection) as found:
         return _copy(found, handle, jobs, priority, progress)
 
 
-def _copy_statement(handle: Handle[Any], *, binary: bool) -> bytes:
+def _copy_statement(handle: Handle[Any], *, binary: bool) -> str:
     columns = ", ".join([*(quote_ident(column.name) for column in handle.columns), "priority"])
-    return f"COPY {handle.named()} ({columns}) FROM STDIN{' (FORMAT binary)' if binary else ''}".encode()
+    return f"COPY {handle.named()} ({columns}) FROM STDIN{' (FORMAT binary)' if binary else ''}"
 
 
 class _Counted(Generic[P]):
@@ -164,8 +172,8 @@ class _Counted(Generic[P]):
 
     def rows(self) -> Iterator[list[Any]]:
         """Rows for psycopg, whose text every type takes."""
-        handle, priority = self._handle, self._priority
-        return self._each(lambda job: [*handle.values(job), priority])
+        handle, priority, looked_at = self._handle, self._priority, self._handle.encoder()
+        return self._each(lambda job: [*handle.values(job, looked_at), priority])
 
     def _each(self, made: Callable[[P | Mapping[str, Any]], list[Any]]) -> Iterator[list[Any]]:
         for job in self._jobs:
@@ -180,11 +188,15 @@ class _Counted(Generic[P]):
 def _copy(
     connection: psycopg.Connection[Any], handle: Handle[P], jobs: Jobs[P], priority: int, progress: Progress | None
 ) -> int:
-    layout = handle.layout()
+    check_free(connection)
     counted = _Counted(handle, jobs, priority, progress)
     try:
-        statement = _copy_statement(handle, binary=layout is not None)
-        with cursor_of(connection) as cursor, cursor.copy(statement) as stream:
+        layout = handle.layout() if is_utf8(connection) else None
+        if layout is not None and handle not in link_of(connection).looked_up:
+            _run(connection, catalog.columns_fit(handle))
+            link_of(connection).looked_up.add(handle)
+        statement = encoded(connection, _copy_statement(handle, binary=layout is not None))
+        with copying(connection), cursor_of(connection) as cursor, cursor.copy(statement) as stream:
             if layout is not None:
                 for block in counted.encoded(layout):
                     stream.write(block)
@@ -199,21 +211,25 @@ def _copy(
 async def _copy_async(
     connection: AnyAsync, handle: Handle[P], jobs: Jobs[P], priority: int, progress: Progress | None
 ) -> int:
-    layout = handle.layout()
     counted = _Counted(handle, jobs, priority, progress)
-    statement = _copy_statement(handle, binary=layout is not None)
     try:
-        async with (
-            taken_async(connection) as found,
-            async_cursor_of(found) as cursor,
-            cursor.copy(statement) as stream,
-        ):
-            if layout is not None:
-                for block in counted.encoded(layout):
-                    await stream.write(block)
-            else:
-                for row in counted.rows():
-                    await stream.write_row(row)
+        async with taken_async(connection) as found:
+            layout = handle.layout() if is_utf8(found) else None
+            if layout is not None and handle not in link_of(found).looked_up:
+                await _run_async(found, catalog.columns_fit(handle))
+                link_of(found).looked_up.add(handle)
+            statement = encoded(found, _copy_statement(handle, binary=layout is not None))
+            try:
+                async with async_cursor_of(found) as cursor, cursor.copy(statement) as stream:
+                    if layout is not None:
+                        for block in counted.encoded(layout):
+                            await stream.write(block)
+                    else:
+                        for row in counted.rows():
+                            await stream.write_row(row)
+            except BaseException:
+                end_copy(found)
+                raise
     except psycopg.Error as error:
         raise explained(error, handle.extension, f"{handle}") from error
     return counted.count

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Literal, TypeAlias, TypeVar, overload
+import itertools
+from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any, Literal, TypeAlias, TypeVar, get_args, overload
 
 import psycopg
 from psycopg import sql
-from psycopg.pq import TransactionStatus
+from psycopg.pq import PipelineStatus, TransactionStatus
 
 from pgbgw import _core
+from pgbgw.client.direct import check_free
+from pgbgw.client.encoding import AnyConnection, is_utf8, not_utf8
 from pgbgw.client.errors import ClientError, explained
 from pgbgw.client.handle import Handle
-from pgbgw.client.jobs import Job, layout_of
+from pgbgw.client.jobs import Job, layout_of, require_declared
 from pgbgw.client.running import cursor_of
 from pgbgw.client.tap import can_tap, tapped
 from pgbgw.client.unwrap import AnySync, is_pool, taken
 
-__all__ = ["Form", "Status", "made", "ordered", "select", "stream"]
+__all__ = ["Form", "Status", "check_form", "made", "new_cursor", "ordered", "require_readable", "select", "stream"]
 
 P = TypeVar("P")
 
@@ -29,6 +32,9 @@ Form: TypeAlias = Literal["jobs", "tuples", "columns"]
 """As objects, as tuples of all columns in the order of the table, or as columns for numpy, Arrow and data frames."""
 
 _ALL = sql.SQL("")
+
+# Cursors of one session need names of their own, and those of a loop that was left may live as long as its transaction.
+_numbers = itertools.count(1)
 
 _TABLES = {"ready": "", "later": "_later", "running": "_running", "failed": "_failed", "done": "_done"}
 
@@ -68,10 +74,65 @@ def stream(
     can be (``tap``), which is about twice as fast; nothing else can be done on the connection then.
 
     Raises:
-        ClientError: the queue has no such table, or it is not for this role.
+        ClientError: the queue has no such table, or it is not for this role, or the connection is in a pipeline or has
+            another encoding than UTF-8.
+        Mismatch: columns are declared otherwise than they are installed.
         CopyError: a value can't be had in Python, such as a timestamp that is infinite, where it is asked for.
+        ValueError: there is no such status or form, or no such size.
     """
-    return _pieces(connection, handle, status, form, size, select(handle, status, size), exclusive)
+    check_form(form)
+    return _Pieces(connection, _pieces(connection, handle, form, size, select(handle, status, size), exclusive))
+
+
+class _Pieces(Iterator[Any]):
+    """Pieces, which are not gone on with while their connection is busy with a COPY of what is made of them.
+
+    The generator is left as it is then: its end would wait for the connection, and the COPY for that.
+    """
+
+    def __init__(self, connection: AnySync, pieces: Generator[Any, None, None]) -> None:
+        self._connection = connection if isinstance(connection, psycopg.Connection) else None
+        self._pieces = pieces
+
+    def __next__(self) -> Any:
+        if self._connection is not None:
+            check_free(self._connection)
+        return next(self._pieces)
+
+    def close(self) -> None:
+        """End it."""
+        self._pieces.close()
+
+
+def check_form(form: str) -> None:
+    """See that there is a form.
+
+    Raises:
+        ValueError: there is none of that name.
+    """
+    if form not in get_args(Form):
+        raise ValueError(f"form is none of {', '.join(get_args(Form))}: {form!r}")
+
+
+def require_readable(connection: AnyConnection, handle: Handle[Any]) -> None:
+    """See that a connection can give rows piece by piece.
+
+    Raises:
+        ClientError: it can't, as it is now.
+    """
+    check_free(connection)
+    if not is_utf8(connection):
+        raise not_utf8(connection)
+    if connection.pgconn.pipeline_status != PipelineStatus.OFF:
+        raise ClientError(
+            f"jobs of {handle} can't be read in a pipeline, which has no results before it is synchronized",
+            hint="Read them outside the block of connection.pipeline().",
+        )
+
+
+def new_cursor() -> sql.Identifier:
+    """A name for a cursor that no other one of the session has."""
+    return sql.Identifier(f"pgbgw stream {next(_numbers)}")
 
 
 def ordered(status: Status) -> tuple[str, ...]:
@@ -85,6 +146,8 @@ def select(handle: Handle[Any], status: Status, size: int, where: sql.Composable
     Raises:
         ClientError, ValueError: as ``stream`` does.
     """
+    if status not in _TABLES:
+        raise ValueError(f"status is none of {', '.join(_TABLES)}: {status!r}")
     missing = {"running": handle.lease_seconds is None, "done": not handle.history}
     if missing.get(status, False):
         option = "history=days(7)" if status == "done" else "lease=seconds(60)"
@@ -97,21 +160,16 @@ def select(handle: Handle[Any], status: Status, size: int, where: sql.Composable
 
 
 def _pieces(
-    connection: AnySync,
-    handle: Handle[Any],
-    status: Status,
-    form: Form,
-    size: int,
-    query: sql.Composed,
-    exclusive: bool,
-) -> Iterator[Any]:
-    name = sql.Identifier(f"pgbgw stream {status}")
+    connection: AnySync, handle: Handle[Any], form: Form, size: int, query: sql.Composed, exclusive: bool
+) -> Generator[Any, None, None]:
+    name = new_cursor()
     fetch = sql.SQL("FETCH {} FROM {}").format(size, name)
     try:
-        with taken(connection) as found, _transaction(found, connection), cursor_of(found) as cursor:
+        with _readable(connection, handle) as found, _transaction(found, connection), cursor_of(found) as cursor:
             if (exclusive or is_pool(connection)) and can_tap(found):
                 cursor.execute(query + sql.SQL(" LIMIT 0"))
                 layout = layout_of(handle, cursor.pgresult)
+                require_declared(layout)
                 yield from tapped(found, query.as_string(found), layout, _takers(form, size))
                 return
             cursor.execute(sql.SQL("DECLARE {} NO SCROLL CURSOR FOR {}").format(name, query))
@@ -130,6 +188,14 @@ def _pieces(
         raise explained(error, handle.extension, f"{handle}") from error
 
 
+@contextmanager
+def _readable(given: AnySync, handle: Handle[Any]) -> Iterator[psycopg.Connection[Any]]:
+    """The connection for a stream."""
+    with taken(given) as found:
+        require_readable(found, handle)
+        yield found
+
+
 def _transaction(found: psycopg.Connection[Any], given: AnySync) -> AbstractContextManager[object]:
     """One for the iterator; that of a session is begun by its first statement, and ended by nobody else."""
     return found.transaction() if found is given or is_pool(given) or found.autocommit else nullcontext()
@@ -145,6 +211,7 @@ def _takers(form: Form, size: int) -> Callable[[_core.CopyReceiver], Any]:
 def made(handle: Handle[Any], form: Form, result: Any) -> Any:
     """The rows of a binary result in the form that is wanted."""
     layout = layout_of(handle, result)
+    require_declared(layout)
     if form == "jobs":
         return _core.result_jobs(result, layout, Job)
     return _core.result_tuples(result, layout) if form == "tuples" else _core.result_columns(result, layout)

@@ -7,7 +7,6 @@ between any two pieces.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import AsyncIterator
 from typing import Any, Literal, TypeVar, overload
 
@@ -20,15 +19,12 @@ from pgbgw.client.errors import ClientError, explained
 from pgbgw.client.handle import Handle
 from pgbgw.client.jobs import Job
 from pgbgw.client.running import async_cursor_of
-from pgbgw.client.stream import Form, Status, made, ordered, select
+from pgbgw.client.stream import Form, Status, check_form, made, new_cursor, ordered, require_readable, select
 from pgbgw.client.unwrap import AnyAsync, is_pool, taken_async
 
 __all__ = ["stream_async"]
 
 P = TypeVar("P")
-
-# Cursors of one session need names of their own, and those of a loop that was left live as long as its transaction.
-_numbers = itertools.count(1)
 
 
 @overload
@@ -53,9 +49,13 @@ def stream_async(
     begins behind the last piece and sees what is there by then. One of a pool is taken for the whole, in a transaction.
 
     Raises:
-        ClientError: the queue has no such table, it is not for this role, or the transaction has ended meanwhile.
+        ClientError: the queue has no such table, it is not for this role, the transaction has ended meanwhile, or the
+            connection is in a pipeline or has another encoding than UTF-8.
+        Mismatch: columns are declared otherwise than they are installed.
         CopyError: a value can't be had in Python, such as a timestamp that is infinite, where it is asked for.
+        ValueError: there is no such status or form, or no such size.
     """
+    check_form(form)
     select(handle, status, size)
     return _pieces(connection, handle, status, form, size)
 
@@ -65,6 +65,7 @@ async def _pieces(
 ) -> AsyncIterator[Any]:
     try:
         async with taken_async(connection) as found:
+            require_readable(found, handle)
             if is_pool(connection):
                 async with found.transaction():
                     async for result in _by_cursor(found, handle, status, size):
@@ -88,7 +89,7 @@ async def _by_cursor(
     connection: psycopg.AsyncConnection[Any], handle: Handle[Any], status: Status, size: int
 ) -> AsyncIterator[Any]:
     """Results of a cursor of the server's, in the transaction that is open, or begins with it."""
-    name = sql.Identifier(f"pgbgw stream {next(_numbers)}")
+    name = new_cursor()
     query = sql.SQL("DECLARE {} NO SCROLL CURSOR FOR {}").format(name, select(handle, status, size))
     fetch = sql.SQL("FETCH {} FROM {}").format(size, name)
     async with async_cursor_of(connection) as cursor:

@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 import psycopg
 from psycopg import errors, pq
 
-from pgbgw._core import CopyReceiver, Layout, is_plain
+from pgbgw._core import CopyReceiver, Layout, is_plain, send_all
 from pgbgw.client.direct import give_up, is_direct, link_of, tell_notifications
 
 __all__ = ["can_tap", "tapped"]
@@ -56,7 +56,7 @@ def tapped(
     with connection.lock:
         connection.pgconn.send_query(f"COPY ({query}) TO STDOUT (FORMAT binary)".encode())
         try:
-            link.flush(connection.pgconn)
+            send_all(connection.pgconn, link.socket)
             tap = _Tap(connection)
         except BaseException:
             give_up(connection, link)

@@ -146,5 +146,6 @@ def plain(text: str) -> PlainText:
 
 def _harmless(text: str) -> str:
     """Neither the end of a comment, nor a second start (-Wcomment), nor a trigraph or line splice."""
-    text = text.replace("*/", "* /").replace("/*", "/ *").replace("??", "? ?").replace("\\", "/")
-    return "".join(character if character.isprintable() else "?" for character in text)
+    # what becomes another character first: it may be part of one of the others then
+    text = "".join(character if character.isprintable() else "?" for character in text).replace("\\", "/")
+    return re.sub(r"\?(?=\?)", "? ", text.replace("*/", "* /").replace("/*", "/ *"))

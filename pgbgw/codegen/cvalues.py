@@ -18,6 +18,8 @@ from pgbgw.ir.model import (
     ParameterIR,
     QueueBody,
     QueueIR,
+    RunnerBody,
+    SchedulerBody,
     SettingIR,
     SourceIR,
     WorkerIR,
@@ -47,6 +49,7 @@ __all__ = [
     "name_list",
     "null_of",
     "restart",
+    "runner",
     "setting_definition",
     "setting_extern",
     "source",
@@ -279,6 +282,11 @@ def takers(module: ModuleIR, queue: QueueIR) -> list[TakerView]:
 def keeper(module: ModuleIR) -> WorkerIR | None:
     """The worker that ends leases and keeps histories, if there is one."""
     return next((worker for worker in module.workers if isinstance(worker.body, KeeperBody)), None)
+
+
+def runner(module: ModuleIR, body: SchedulerBody) -> WorkerIR:
+    """The worker that carries out the runs of a table of schedules."""
+    return next(w for w in module.workers if isinstance(w.body, RunnerBody) and w.body.table == body.table)
 
 
 def _lane_workers(module: ModuleIR) -> list[WorkerIR]:

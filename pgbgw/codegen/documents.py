@@ -18,6 +18,8 @@ from pgbgw.ir.model import (
     QueueBody,
     QueueIR,
     RunIR,
+    RunnerBody,
+    SchedulerBody,
     SettingIR,
     SqlBody,
     WorkerIR,
@@ -27,7 +29,7 @@ __all__ = ["KINDS", "QUEUE_NOTES", "database_settings", "expected", "meta", "val
 
 KINDS = {
     "queue": "queue worker", "interval": "interval worker", "cron": "cron worker", "dynamic": "dynamic worker",
-    "c": "C worker", "keeper": "worker",
+    "c": "C worker", "keeper": "worker", "scheduler": "scheduler", "runner": "runner",
 }  # fmt: skip
 
 QUEUE_NOTES = (
@@ -198,7 +200,7 @@ def _worker_row(module: ModuleIR, worker: WorkerIR) -> dict[str, PlainText]:
 
 
 def _count(module: ModuleIR, worker: WorkerIR) -> str:
-    at_most = "at most " if worker.kind == "dynamic" else ""
+    at_most = "at most " if worker.launched else ""
     named = _named(module, worker.count.variable)
     return f"{at_most}{worker.count.value}" + (f" ({_code(named)})" if named else "")
 
@@ -206,6 +208,8 @@ def _count(module: ModuleIR, worker: WorkerIR) -> str:
 def _role(module: ModuleIR, worker: WorkerIR) -> str:
     if worker.kind == "dynamic":
         return "the role that launches it"
+    if worker.kind == "runner":
+        return "the owner of each schedule"
     if not worker.connected:
         return "no role: it is not connected to a database"
     if named := _named(module, worker.role.variable):
@@ -229,7 +233,13 @@ def _what(module: ModuleIR, worker: WorkerIR) -> str:
             if histories:
                 parts.append(f"keeps the history of {_tables(histories)}")
             return "; ".join(parts)
+        case SchedulerBody(table=table):
+            return f"gives out the runs of the schedules in {_code(table.table)} when they are due"
+        case RunnerBody(table=table):
+            return f"carries out runs of the schedules in {_code(table.table)}"
         case CronBody(run=run, schedule=schedule):
+            if schedule.expression.startswith("@every"):
+                return f"runs {_run(module, worker, run)} {_code(schedule.expression)}"
             when = f"{_code(schedule.expression)} by the clocks of {schedule.time_zone}"
             return f"runs {_run(module, worker, run)} at {when}"
         case SqlBody(run=run, every=every) if every is not None:
@@ -316,8 +326,8 @@ def _launch_row(worker: WorkerIR) -> dict[str, PlainText]:
 
 def _processes(module: ModuleIR) -> str:
     """How many slots of max_worker_processes all workers take, with the settings at their defaults."""
-    static = _sum(worker.count for worker in module.workers if worker.kind != "dynamic")
-    dynamic = _sum(worker.count for worker in module.workers if worker.kind == "dynamic")
+    static = _sum(worker.count for worker in module.workers if not worker.launched)
+    dynamic = _sum(worker.count for worker in module.workers if worker.launched)
     most = f", and up to {dynamic} that are launched" if dynamic else ""
     return f"{static} that {'starts' if static == 1 else 'start'} with the server{most}"
 

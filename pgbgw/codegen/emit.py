@@ -22,6 +22,8 @@ from pgbgw.ir.model import (
     PayloadColumnIR,
     QueueBody,
     QueueIR,
+    RunnerBody,
+    SchedulerBody,
     StatementIR,
     WorkerIR,
 )
@@ -39,7 +41,20 @@ _WORKER_TEMPLATES = {
     "dynamic": "worker_dynamic.c.in",
     "c": "worker_c.c.in",
     "keeper": "worker_keeper.c.in",
+    "scheduler": "worker_scheduler.c.in",
+    "runner": "worker_runner.c.in",
 }
+
+
+# What stands several times in the script of a table of schedules.
+_TABLE_WORDS = {
+    "me": "pg_catalog.to_regrole(pg_catalog.quote_ident(CURRENT_USER))",
+    "schedule_types": "pg_catalog.text, pg_catalog.text, pg_catalog.text, pg_catalog.text, pg_catalog.bool,"
+    " pg_catalog.int4, pg_catalog.interval, pg_catalog.timestamptz, pg_catalog.timestamptz",
+}
+
+# What such a worker does is not told by one statement.
+_WITHOUT_RUN = CBody | KeeperBody | SchedulerBody | RunnerBody
 
 
 def emit(module: ModuleIR) -> SourceTree:
@@ -83,10 +98,20 @@ def emit(module: ModuleIR) -> SourceTree:
         emitter.c("keep.c", "keep.c.in", "How leases end, and how listeners are told of jobs.")
     if emitter.values["histories"]:
         emitter.c("history.c", "history.c.in", "How jobs that are done are kept, and for how long.")
-    if module.schedules:
+    if module.schedules or module.tables:
         emitter.c("calendar.c", "calendar.c.in", "When schedules are due, by the server's own time zones.")
-        emitter.c("schedule.c", "schedule.c.in", "How workers run by the calendar, and what became of their runs.")
-        for header in ("cron.h", "cron_parse.h", "calendar.h"):
+    if module.schedules:
+        emitter.c("schedule.c", "schedule.c.in", "How workers run by the calendar.")
+        emitter.c("runs.c", "runs.c.in", "What is written down of schedules, and what became of their runs.")
+        emitter.files["backoff.h"] = _static("backoff.h")
+    if module.tables:
+        emitter.c("table.c", "table.c.in", "Tables of schedules, and who is told of changes.")
+        emitter.c("scheduler.c", "scheduler.c.in", "When the schedules of a table are due.")
+        emitter.c("give.c", "give.c.in", "How runs of schedules are given to processes, and what these leave.")
+        emitter.c("command.c", "command.c.in", "What can be the command of a schedule.")
+        emitter.c("runner.c", "runner.c.in", "How the run of a schedule is carried out, as its owner.")
+    if module.schedules or module.tables:
+        for header in ("cron.h", "cron_text.h", "cron_parse.h", "calendar.h"):
             emitter.files[header] = _static(header)
     if emitter.values["dynamic_workers"]:
         emitter.c("launch.c", "launch.c.in", "How a session launches a worker, and learns what became of it.")
@@ -134,7 +159,7 @@ class _Emitter:
     def worker(self, worker: WorkerIR) -> None:
         """The file of one worker."""
         body = worker.body
-        run = None if isinstance(body, CBody | KeeperBody) else body.run
+        run = None if isinstance(body, _WITHOUT_RUN) else body.run
         actions = cvalues.actions(self.module, worker)
         dynamic = worker.kind == "dynamic"
         batch = self.module.types["batch"]
@@ -156,12 +181,20 @@ class _Emitter:
             takes_all=queue and isinstance(run, CallIR) and run.batch,
             fixed_arguments=any(argument.kind == "value" for argument in worker.arguments),
             type_mismatch=cvalues.type_mismatch(worker),
+            table=body.table if isinstance(body, SchedulerBody) else None,
+            runner=cvalues.runner(self.module, body) if isinstance(body, SchedulerBody) else None,
         )
         self.origins[worker.file] = ((1, self.files[worker.file].count("\n") + 1, worker.origin),)
 
     def sql(self, path: str, template: str) -> None:
         """Render an SQL script."""
-        self.files[path] = render(template, SqlText, self.values, _sql_helpers())
+        helpers = _sql_helpers()
+        tables = [
+            render("schedule_table.sql.in", SqlText, self.values | {"t": t, **_TABLE_WORDS}, helpers)
+            for t in self.module.tables
+        ]
+        values = self.values | {"schedule_tables": [SqlText(table.rstrip("\n")) for table in tables]}
+        self.files[path] = render(template, SqlText, values, helpers)
 
     def text(self, path: str, template: str) -> None:
         """Render a file of another kind."""
@@ -193,14 +226,17 @@ class _Emitter:
 
 def _values(module: ModuleIR) -> dict[str, Any]:
     """What every template may look at."""
-    runs = [worker.body.run for worker in module.workers if not isinstance(worker.body, CBody | KeeperBody)]
-    static = [worker for worker in module.workers if worker.kind != "dynamic"]
+    runs = [worker.body.run for worker in module.workers if not isinstance(worker.body, _WITHOUT_RUN)]
+    static = [worker for worker in module.workers if not worker.launched]
     sources = ["module.c", "life_cycle.c", "log.c", "shared.c"]
     values: dict[str, Any] = {
         "m": module,
+        "next_run_types": "pg_catalog.text, pg_catalog.text, pg_catalog.timestamptz, pg_catalog.bool, pg_catalog.bool",
         "sym": SimpleNamespace(**{name: ctext.ident(text) for name, text in module.symbols.items()}),
         "ty": SimpleNamespace(**{name: ctext.ident(text) for name, text in module.types.items()}),
         "mac": SimpleNamespace(**{name: ctext.ident(text) for name, text in module.macros.items()}),
+        "launched_workers": any(worker.launched for worker in module.workers),
+        "places": sum(table.runners for table in module.tables),
         "dynamic_workers": any(worker.kind == "dynamic" for worker in module.workers),
         "registered_workers": bool(static),
         "queue_workers": sum(isinstance(worker.body, QueueBody) for worker in module.workers),
@@ -216,7 +252,8 @@ def _values(module: ModuleIR) -> dict[str, Any]:
         "statement_hook": bool(module.queues) or any(worker.connected for worker in module.workers),
         "c_workers": any(isinstance(w.body, CBody) and not w.body.sql for w in module.workers),
         "called_functions": any(isinstance(run, CallIR) for run in runs),
-        "top_level_statements": any(isinstance(run, StatementIR) and run.top_level for run in runs),
+        "top_level_statements": bool(module.tables)
+        or any(isinstance(run, StatementIR) and run.top_level for run in runs),
         "reports": any(a.operation == "report" for w in module.workers for a in w.on_done + w.on_failed + w.on_round),
         "text_arguments": any(a.kind == "text" for worker in module.workers for a in worker.arguments),
         "shown_texts": any(c.field.kind == "text" for state in module.shared for c in state.columns),
@@ -235,7 +272,9 @@ def _values(module: ModuleIR) -> dict[str, Any]:
     sources += ["lease.c", "answer.c"] if values["lease_queues"] else []
     sources += ["keep.c"] if values["keeper"] else []
     sources += ["history.c"] if values["histories"] else []
-    sources += ["calendar.c", "schedule.c"] if module.schedules else []
+    sources += ["calendar.c"] if module.schedules or module.tables else []
+    sources += ["schedule.c", "runs.c"] if module.schedules else []
+    sources += ["table.c", "scheduler.c", "give.c", "command.c", "runner.c"] if module.tables else []
     sources += ["launch.c"] if values["dynamic_workers"] else []
     sources += ["top_level.c"] if values["top_level_statements"] else []
     sources += [worker.file for worker in module.workers]
@@ -358,6 +397,7 @@ def _sql_helpers() -> dict[str, Callable[..., Any]]:
         "not_null": lambda column: SqlText("" if column.nullable else " NOT NULL"),
         "comma": lambda last: SqlText("" if last else ","),
         "semicolon": lambda last: SqlText(";" if last else ""),
+        "schedule_body": lambda table: "\n".join(table.schedule_sql),
     }
 
 

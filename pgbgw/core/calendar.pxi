@@ -17,6 +17,8 @@ cdef extern from "cron_parse.h" nogil:
         uint64_t weekdays
         uint8_t[7] nth
         uint8_t flags
+        int64_t period
+        int64_t anchor
 
     ctypedef struct pgbgw_cron_fault:
         int32_t at
@@ -84,12 +86,13 @@ cdef tuple _members(uint64_t numbers):
 @cython.final
 cdef class Cron:
     """A schedule in five fields, as in crontab(5): minute, hour, day of the month, month, day of the week; or in six,
-    the first of them the second; or a name such as @daily.
+    the first of them the second; or a name such as @daily; or an interval such as @every 7 minutes.
 
     ``seconds``, ``minutes``, ``hours``, ``days``, ``months`` and ``weekdays`` (0 is Sunday) are the numbers of the
     fields, in order. ``last_days`` counts days from the end of the month, 0 the last; ``nth`` has pairs of a weekday
     and which one of the month, 1 to 5, or 0 for the last. ``any_hour``, ``any_day`` and ``any_weekday`` tell whether
-    the field begins with an asterisk, ``with_seconds`` whether there are six.
+    the field begins with an asterisk, ``with_seconds`` whether there are six. All of these are empty for an interval,
+    whose ``period`` is its length in seconds, else 0; ``anchor`` is when it is first due, in seconds since 1970 in UTC.
 
     Immutable. Raises CronError for a text that is none, and for days that never come, such as the 30th of February.
     Source: c_templates/static/cron_parse.h.
@@ -181,6 +184,14 @@ cdef class Cron:
     def with_seconds(self):
         return bool(self.cron.flags & PGBGW_CRON_SECONDS)
 
+    @property
+    def period(self):
+        return self.cron.period
+
+    @property
+    def anchor(self):
+        return self.cron.anchor
+
     def due(self, offset_at, int64_t after, *, bint skip_gap=False, bint repeat=False):
         """The first time later than ``after`` at which this is due, or None; both in seconds since 1970 in UTC.
 
@@ -188,8 +199,8 @@ cdef class Cron:
         than a day, and until when, not included, they are so; told too early, it is asked again. A schedule whose hours
         begin with an asterisk is due whenever the clocks show a time that it names. Another one is due once when they
         come to it or pass it over; with ``skip_gap`` not when they pass it over, with ``repeat`` as often as they show
-        it. Raises what ``offset_at`` raises, and ValueError where it returns a day or more, or an end that is not
-        later. Source: c_templates/static/calendar.h.
+        it. An interval asks for no offset. Raises what ``offset_at`` raises, and ValueError where it returns a day or
+        more, or an end that is not later. Source: c_templates/static/calendar.h.
         """
         cdef pgbgw_zone zone
         cdef int64_t due = 0

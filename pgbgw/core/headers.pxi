@@ -165,9 +165,11 @@ cdef extern from "libpq.h":
 cdef extern from "receive.h" nogil:
     enum:
         PGBGW_CLOSED
+        PGBGW_READABLE
         PGBGW_RECEIVED_SIZE
         PGBGW_RECEIVED_LEAST
 
+    int pgbgw_wait(int socket, bint write, int milliseconds)
     ptrdiff_t pgbgw_receive(int socket, uint8_t *place, size_t size, int milliseconds)
 
 cdef extern from "receive.h":

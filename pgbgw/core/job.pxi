@@ -287,6 +287,24 @@ cdef inline int _append_job(
     return pgbgw_append(jobs, job)
 
 
+def of_each_layout(jobs):
+    """One job of each layout, in their order: the first of all that follow each other and have the same.
+
+    Raises TypeError for what is no job.
+    """
+    cdef list found = []
+    cdef Layout latest = None
+    cdef Layout layout
+    for job in jobs:
+        if not isinstance(job, Row):
+            raise TypeError(f"not a job: {type(job).__name__}")
+        layout = _layout_of_job(<Row> job)
+        if layout is not latest:
+            latest = layout
+            found.append(job)
+    return found
+
+
 def lease_keys(jobs):
     """The ids and the tokens of some jobs: two arrays of int8 in binary, as array_send() in utils/adt/arrayfuncs.c
     writes them.

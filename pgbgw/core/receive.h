@@ -62,6 +62,26 @@ pgbgw_receive(int socket, uint8_t *place, size_t size, int milliseconds)
 	return PGBGW_NOTHING;
 }
 
+/* What pgbgw_wait returns: nothing, or the sum of these. */
+#define PGBGW_READABLE 1		/* something can be read, be it that the connection is lost */
+#define PGBGW_WRITABLE 2
+
+/*
+ * pgbgw_wait
+ *		Wait until a socket can be read, or also until it can be written; for so
+ *		long, or until a signal comes.
+ */
+static inline int
+pgbgw_wait(int socket, int write, int milliseconds)
+{
+	struct pollfd waited = {.fd = socket,.events = (short) (write ? POLLIN | POLLOUT : POLLIN)};
+
+	if (poll(&waited, 1, milliseconds) <= 0)
+		return 0;
+	return ((waited.revents & ~POLLOUT) != 0 ? PGBGW_READABLE : 0)
+		| ((waited.revents & POLLOUT) != 0 ? PGBGW_WRITABLE : 0);
+}
+
 /*
  * pgbgw_is_alone
  *		Whether nobody else holds an object, of which the caller has one

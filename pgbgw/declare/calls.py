@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from pgbgw._core import Columns
     from pgbgw.client import AnyAsync, AnySync, Consumed, Form, Job, Status
+    from pgbgw.client.lengths import Length
 
 __all__ = ["QueueCalls"]
 
@@ -73,7 +74,7 @@ class QueueCalls(Generic[P]):
         Raises:
             ClientError: the queue is not in this database, or not for this role.
             psycopg.Error: the server refused for another reason.
-            TypeError, ValueError: an argument can't be used.
+            CopyError, TypeError, ValueError: a value does not fit its column, or an argument can't be used.
         """
         client = _client()
         operation = client.operations.enqueue(client.handle_of(self), job, priority, run_at, unique_key, unique_for)
@@ -110,7 +111,7 @@ class QueueCalls(Generic[P]):
         ``progress`` is called with how many were sent by then, once in a while and at the end.
 
         Raises:
-            As ``enqueue`` does.
+            As ``enqueue`` does; and Mismatch where columns have other types than are declared.
         """
         client = _client()
         return client.copy_in(connection, client.handle_of(self), jobs, priority, progress)  # type: ignore[no-any-return]
@@ -156,11 +157,16 @@ class QueueCalls(Generic[P]):
         return client.run(connection, client.operations.claim(client.handle_of(self), max_jobs, lease, who))  # type: ignore[no-any-return]
 
     @overload
-    def acknowledge(self, connection: AnySync, jobs: Sequence[Job[P]]) -> list[int]: ...
+    def acknowledge(self, connection: AnySync, jobs: Iterable[Job[P]]) -> list[int]: ...
     @overload
-    def acknowledge(self, connection: AnyAsync, jobs: Sequence[Job[P]]) -> Awaitable[list[int]]: ...
-    def acknowledge(self, connection: AnySync | AnyAsync, jobs: Sequence[Job[P]]) -> list[int] | Awaitable[list[int]]:
-        """Jobs are done; the ids of those whose lease is no longer held, and which others may have by now."""
+    def acknowledge(self, connection: AnyAsync, jobs: Iterable[Job[P]]) -> Awaitable[list[int]]: ...
+    def acknowledge(self, connection: AnySync | AnyAsync, jobs: Iterable[Job[P]]) -> list[int] | Awaitable[list[int]]:
+        """Jobs are done; the ids of those whose lease is no longer held, and which others may have by now.
+
+        Raises:
+            ClientError: one of them is of another queue; or as ``enqueue`` does.
+            TypeError: these are no jobs, or it is one instead of several.
+        """
         client = _client()
         return client.run(connection, client.operations.acknowledge(client.handle_of(self), jobs))  # type: ignore[no-any-return]
 
@@ -168,7 +174,7 @@ class QueueCalls(Generic[P]):
     def fail(
         self,
         connection: AnySync,
-        jobs: Sequence[Job[P]],
+        jobs: Iterable[Job[P]],
         error: str,
         *,
         sqlstate: str | None = None,
@@ -179,7 +185,7 @@ class QueueCalls(Generic[P]):
     def fail(
         self,
         connection: AnyAsync,
-        jobs: Sequence[Job[P]],
+        jobs: Iterable[Job[P]],
         error: str,
         *,
         sqlstate: str | None = None,
@@ -189,7 +195,7 @@ class QueueCalls(Generic[P]):
     def fail(
         self,
         connection: AnySync | AnyAsync,
-        jobs: Sequence[Job[P]],
+        jobs: Iterable[Job[P]],
         error: str,
         *,
         sqlstate: str | None = None,
@@ -198,32 +204,33 @@ class QueueCalls(Generic[P]):
     ) -> list[int] | Awaitable[list[int]]:
         """Jobs have failed, and are tried again as declared, or given up with ``retry=False``; as ``acknowledge``."""
         client = _client()
-        count = len(jobs)
+        listed = client.operations.listed(jobs)
+        count = len(listed)
         operation = client.operations.fail(
-            client.handle_of(self), jobs, [error] * count, [sqlstate] * count, [context] * count, retry
+            client.handle_of(self), listed, [error] * count, [sqlstate] * count, [context] * count, retry
         )
         return client.run(connection, operation)  # type: ignore[no-any-return]
 
     @overload
     def extend(
-        self, connection: AnySync, jobs: Sequence[Job[P]], *, lease: datetime.timedelta | None = None
+        self, connection: AnySync, jobs: Iterable[Job[P]], *, lease: datetime.timedelta | None = None
     ) -> list[int]: ...
     @overload
     def extend(
-        self, connection: AnyAsync, jobs: Sequence[Job[P]], *, lease: datetime.timedelta | None = None
+        self, connection: AnyAsync, jobs: Iterable[Job[P]], *, lease: datetime.timedelta | None = None
     ) -> Awaitable[list[int]]: ...
     def extend(
-        self, connection: AnySync | AnyAsync, jobs: Sequence[Job[P]], *, lease: datetime.timedelta | None = None
+        self, connection: AnySync | AnyAsync, jobs: Iterable[Job[P]], *, lease: datetime.timedelta | None = None
     ) -> list[int] | Awaitable[list[int]]:
         """Leases last that long from now on, or as declared; as ``acknowledge``."""
         client = _client()
         return client.run(connection, client.operations.extend(client.handle_of(self), jobs, lease))  # type: ignore[no-any-return]
 
     @overload
-    def release(self, connection: AnySync, jobs: Sequence[Job[P]]) -> list[int]: ...
+    def release(self, connection: AnySync, jobs: Iterable[Job[P]]) -> list[int]: ...
     @overload
-    def release(self, connection: AnyAsync, jobs: Sequence[Job[P]]) -> Awaitable[list[int]]: ...
-    def release(self, connection: AnySync | AnyAsync, jobs: Sequence[Job[P]]) -> list[int] | Awaitable[list[int]]:
+    def release(self, connection: AnyAsync, jobs: Iterable[Job[P]]) -> Awaitable[list[int]]: ...
+    def release(self, connection: AnySync | AnyAsync, jobs: Iterable[Job[P]]) -> list[int] | Awaitable[list[int]]:
         """Jobs were not begun: they go back, and the attempt does not count; as ``acknowledge``."""
         client = _client()
         return client.run(connection, client.operations.release(client.handle_of(self), jobs))  # type: ignore[no-any-return]
@@ -400,10 +407,10 @@ class QueueCalls(Generic[P]):
         *,
         concurrency: int = 1,
         executor: Executor | None = None,
-        lease: datetime.timedelta | None = None,
+        lease: Length | None = None,
         who: str | None = None,
-        poll: datetime.timedelta = datetime.timedelta(seconds=30),
-        grace: datetime.timedelta = datetime.timedelta(seconds=30),
+        poll: Length = 30.0,
+        grace: Length = 30.0,
         until_empty: bool = False,
     ) -> Consumed:
         """Take jobs and hand each to a handler, until SIGTERM or SIGINT; what became of them.
@@ -414,7 +421,8 @@ class QueueCalls(Generic[P]):
                 function runs in an event loop. What it raises is a failed attempt, ``pgbgw.client.GiveUp`` the last.
             concurrency: how many handlers run at once.
             executor: what runs them instead of threads: any executor of ``concurrent.futures``.
-            lease: for how long jobs are claimed at a time, and renewed, unless it is as declared.
+            lease: for how long jobs are claimed at a time, and renewed, unless it is as declared; lengths of time are
+                seconds, a ``timedelta``, or a duration such as ``pgbgw.minutes(1)``.
             who: by what name the leases are known; the host and the process unless given.
             poll: how often it looks without having been told of jobs.
             grace: how long handlers may go on after it was stopped.
@@ -422,6 +430,7 @@ class QueueCalls(Generic[P]):
 
         Raises:
             ClientError: the queue has no leases, or is not installed as it is declared.
+            TypeError, ValueError: an argument can't be used, the handler among them.
             psycopg.OperationalError: the server can't be reached at the start; later it is waited for.
         """
         client = _client()

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from pgbgw.declare.extension import Extension
 from pgbgw.declare.queues import Queue
+from pgbgw.declare.tables import ScheduleTable
 
 __all__ = [
     "LeaseFunctions",
@@ -40,6 +41,7 @@ __all__ = [
     "queue_trigger",
     "queue_update_trigger",
     "schedule_objects",
+    "table_objects",
 ]
 
 
@@ -84,11 +86,34 @@ class ScheduleObjects(NamedTuple):
     runs_index: str
     view: str
     wake: str
-    due: str
     run: str
     pause: str
     resume: str
     change: str
+
+
+class TableObjects(NamedTuple):
+    """What a table of schedules has: relations, and functions from ``check`` on."""
+
+    table: str
+    sequence: str
+    pkey: str
+    key: str
+    runs: str
+    runs_sequence: str
+    runs_pkey: str
+    runs_index: str
+    ended_index: str
+    open_index: str
+    view: str
+    check: str
+    wake: str
+    truncate: str
+    schedule: str
+    unschedule: str
+    run: str
+    pause: str
+    resume: str
 
 
 class QueueIndexes(NamedTuple):
@@ -211,14 +236,34 @@ def pause_trigger(extension: Extension) -> str:
     return f"{paused_queues(extension)}_wake"
 
 
+def next_run(extension: Extension) -> str:
+    """The function that tells when something is due; with a prefix where the schema is not the extension's own."""
+    return "next_run" if extension.schema == extension.name else f"{extension.name}_next_run"
+
+
+def local_time(extension: Extension) -> str:
+    """The function that tells what the clocks of a time zone show; with a prefix as that."""
+    return "local_time" if extension.schema == extension.name else f"{extension.name}_local_time"
+
+
 def schedule_objects(extension: Extension) -> ScheduleObjects:
     """All with a prefix where the schema is not the extension's own."""
     prefix = "" if extension.schema == extension.name else f"{extension.name}_"
     names = (
         *("schedules", "schedule_runs", "schedule_runs_id_seq", "schedule_runs_schedule_id_idx", "schedule_status"),
-        *("schedules_wake", "next_run", "run_schedule", "pause_schedule", "resume_schedule", "change_schedule"),
+        *("schedules_wake", "run_schedule", "pause_schedule", "resume_schedule", "change_schedule"),
     )
     return ScheduleObjects(*(f"{prefix}{name}" for name in names))
+
+
+def table_objects(table: ScheduleTable) -> TableObjects:
+    """All begin with the name of the table."""
+    endings = (
+        *("", "_id_seq", "_pkey", "_owner_name_key", "_runs", "_runs_id_seq", "_runs_pkey", "_runs_schedule_id_idx"),
+        *("_runs_ended_at_idx", "_runs_open_idx", "_status", "_check", "_wake", "_truncate_wake"),
+        *("_schedule", "_unschedule", "_run", "_pause", "_resume"),
+    )
+    return TableObjects(*(f"{table.name}{ending}" for ending in endings))
 
 
 def processes(extension: Extension) -> str:

@@ -12,8 +12,8 @@ from pgbgw.calendar import Gap, Repeated
 from pgbgw.declare.durations import Duration
 from pgbgw.declare.naming import durable_name, free_text, sql_name
 from pgbgw.declare.places import argument, keyword, shown
-from pgbgw.declare.queues import Payload, Queue, queue
-from pgbgw.declare.schedules import CronWorker, Missed
+from pgbgw.declare.queues import Payload, Queue, queue, role_names
+from pgbgw.declare.schedules import CronWorker, Missed, Moment, Overlap
 from pgbgw.declare.settings import (
     BoolSetting,
     Context,
@@ -29,6 +29,7 @@ from pgbgw.declare.settings import (
 )
 from pgbgw.declare.shared import BooleanHandle, SharedState, SharedStats, shared_state
 from pgbgw.declare.sql import Run
+from pgbgw.declare.tables import RunnerWorker, SchedulerWorker, ScheduleTable, schedule_table
 from pgbgw.declare.workers import (
     CWorker,
     DynamicWorker,
@@ -36,6 +37,7 @@ from pgbgw.declare.workers import (
     IntervalWorker,
     KeeperWorker,
     QueueWorker,
+    TableOptions,
     Worker,
     WorkerOptions,
     arguments,
@@ -81,6 +83,7 @@ class Extension:
         database: str | None = None,
         role: str | None = None,
         comment: str = "",
+        operators: str | Sequence[str] = (),
     ) -> None:
         r"""Declare an extension.
 
@@ -91,6 +94,7 @@ class Extension:
             database: the database that its workers connect to, unless they name another.
             role: the role that its workers run as, unless they name another; else the bootstrap superuser.
             comment: what it is for, shown by psql's ``\dx``.
+            operators: roles that may look at its schedules and their runs, and run, pause, resume and change them.
         """
         self.origin = Origin.of_caller()
         self.name = durable_name("extension", name, self.origin, 0, "name")
@@ -99,9 +103,11 @@ class Extension:
         self.database = sql_name("database", database, self.origin, "database") if database is not None else None
         self.role = sql_name("role", role, self.origin, "role") if role is not None else None
         self.comment = free_text("comment of the extension", comment, self.origin, "comment")
+        self.operators = role_names("operators", operators, self.origin, of="the extension")
         self.settings: list[Setting] = []
         self.shared: list[SharedState] = []
         self.queues: list[Queue[Any]] = []
+        self.tables: list[ScheduleTable] = []
         self.workers: list[Worker] = []
         prefix = "" if self.schema == self.name else f"{self.name}_"
         self.stop = Shutdown(f"{prefix}request_shutdown", f"{prefix}resume", None, self.origin)
@@ -314,13 +320,22 @@ class Extension:
     def cron_worker(
         self,
         name: str,
-        schedule: str,
+        schedule: str | None = None,
         *,
         run: Run,
+        every: Duration | None = None,
+        since: Moment | None = None,
         time_zone: str = "UTC",
         gap: Gap = "after",
         repeated: Repeated = "first",
         missed: Missed = "once",
+        overlap: Overlap = "wait",
+        not_before: Moment | None = None,
+        not_after: Moment | None = None,
+        jitter: Duration | None = None,
+        retries: int = 0,
+        backoff: Duration = Duration(1_000_000),
+        backoff_limit: Duration = Duration(3_600_000_000),
         transaction: bool = True,
         **options: Unpack[WorkerOptions],
     ) -> CronWorker:
@@ -330,17 +345,56 @@ class Extension:
             name: the name of the worker, and of its schedule.
             schedule: a cron expression of five fields, or of six with seconds first.
             run: what it does.
+            every: in its place, how long it is from one time to the next, in whole seconds.
+            since: when the first of these times was or is, with an offset; 2000-01-01T00:00:00Z unless given.
             time_zone: by which clocks, as the tz database calls them.
             gap: whether a fixed time that clocks leave out is due right ``"after"`` the gap, or ``"skip"``.
             repeated: whether a fixed time that clocks show twice is due the ``"first"`` time or ``"both"``.
             missed: what becomes of times at which nothing could run: ``"skip"``, ``"once"``, or ``catch_up(n)``.
+            overlap: whether times that come due while a run is under way are missed, ``"wait"``, over with its end,
+                ``"skip"``, or run beside it, ``allow(n)``.
+            not_before: no time before this one is due; with an offset.
+            not_after: no time after this one is due; with an offset.
+            jitter: each run begins a random time up to that after it is due.
+            retries: how often a failed run is tried again, unless its next time comes first.
+            backoff: how long the first retry waits; each further one waits twice as long.
+            backoff_limit: the longest wait between two attempts.
             transaction: False runs it at top level.
             **options: what every worker may be given.
         """
         return self._worker(
-            CronWorker, name, options, schedule=schedule, run=run, time_zone=time_zone, gap=gap, repeated=repeated,
-            missed=missed, transaction=transaction,
+            CronWorker, name, options, schedule=schedule, run=run, every=every, since=since, time_zone=time_zone,
+            gap=gap, repeated=repeated, missed=missed, overlap=overlap, not_before=not_before, not_after=not_after,
+            jitter=jitter, retries=retries, backoff=backoff, backoff_limit=backoff_limit, transaction=transaction,
         )  # fmt: skip
+
+    def schedule_table(
+        self,
+        name: str,
+        *,
+        runs: int = 4,
+        keep: Duration = Duration(7 * 86_400_000_000),
+        schedulers: str | Sequence[str] = (),
+        **options: Unpack[TableOptions],
+    ) -> ScheduleTable:
+        """Declare a table whose rows are schedules, which people add and remove at run time; each runs as its owner.
+
+        Args:
+            name: its name, with which those of its functions begin, such as ``<name>_schedule``.
+            runs: how many runs may be under way at a time.
+            keep: for how long it is kept what became of a run.
+            schedulers: roles that may have schedules.
+            **options: what every worker may be given, for the process that knows when runs are due.
+        """
+        table = schedule_table(self, name, runs, keep, schedulers)
+        self.tables.append(table)
+        scheduler = self._worker(SchedulerWorker, table.name, cast(WorkerOptions, options), table=table)
+        runner = RunnerWorker(
+            extension=self, name=f"{table.name}_runner", title=f"{scheduler.title} runner", origin=table.origin,
+            database=scheduler.database, table=table, log_level=scheduler.log_level,
+        )  # fmt: skip
+        self.workers.append(runner)
+        return table
 
     def dynamic_worker(
         self,
@@ -446,7 +500,8 @@ class Extension:
 
     def _worker(self, kind: type[W], name: str, options: WorkerOptions, **rest: object) -> W:
         origin = Origin.of_caller()
-        known = [*WorkerOptions.__annotations__, *(option for option in rest if option != "text")]
+        options_of = TableOptions if kind is SchedulerWorker else WorkerOptions
+        known = [*options_of.__annotations__, *(option for option in rest if option not in ("text", "table"))]
         for option in options:
             if option not in known:
                 suggestion = near(option, known)

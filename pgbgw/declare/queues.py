@@ -25,7 +25,7 @@ from pgbgw.sqltext import SqlType
 if TYPE_CHECKING:
     from pgbgw.declare.extension import Extension
 
-__all__ = ["JOB_COLUMNS", "Json", "Payload", "PayloadColumn", "Queue", "sql_type_of"]
+__all__ = ["JOB_COLUMNS", "Json", "Payload", "PayloadColumn", "Queue", "role_names", "sql_type_of"]
 
 JsonValue: TypeAlias = "dict[str, JsonValue] | list[JsonValue] | str | int | float | bool | None"
 Json: TypeAlias = Annotated[JsonValue, "jsonb"]
@@ -170,8 +170,8 @@ def queue(
         backoff_limit=backoff_limit,
         crashes=_crashes(name, crashes, origin),
         unique=_unique(name, unique, origin),
-        producers=_roles("producers", producers, origin),
-        operators=_roles("operators", operators, origin),
+        producers=role_names("producers", producers, origin),
+        operators=role_names("operators", operators, origin),
         lease=_lease(name, lease, origin),
         consumers=_consumers(name, lease, consumers, origin),
         history=_history(name, history, origin),
@@ -229,7 +229,7 @@ def _history(name: str, history: object, origin: Origin) -> Duration | None:
 
 
 def _consumers(name: str, lease: object, consumers: object, origin: Origin) -> tuple[str, ...]:
-    found = _roles("consumers", consumers, origin)
+    found = role_names("consumers", consumers, origin)
     if found and lease is None:
         report(Diagnostic("BGW511", f'queue "{name}" has consumers and no leases', argument(origin, "consumers"),
                           detail="Who takes jobs in a session of its own holds them by leases.",
@@ -237,11 +237,11 @@ def _consumers(name: str, lease: object, consumers: object, origin: Origin) -> t
     return found
 
 
-def _roles(option: str, roles: object, origin: Origin) -> tuple[str, ...]:
-    """Names of roles, from one or several."""
+def role_names(option: str, roles: object, origin: Origin, of: str = "a queue") -> tuple[str, ...]:
+    """Names of roles, from one or several; reports BGW507."""
     names = (roles,) if isinstance(roles, str) else roles
     if not isinstance(names, list | tuple):
-        report(Diagnostic("BGW507", f"{option} of a queue are no names of roles: {shown(roles)}",
+        report(Diagnostic("BGW507", f"{option} of {of} are no names of roles: {shown(roles)}",
                           argument(origin, option),
                           hint=f'Write {option}="app", or a tuple of such names.'))  # fmt: skip
         return ()

@@ -34,6 +34,7 @@ __all__ = [
     "LogLevel",
     "QueueWorker",
     "Start",
+    "TableOptions",
     "Worker",
     "WorkerOptions",
     "arguments",
@@ -69,6 +70,18 @@ class WorkerOptions(TypedDict, total=False):
     on_done: Action | tuple[Action, ...]
     on_failed: Action | tuple[Action, ...]
     on_round: Action | tuple[Action, ...]
+
+
+class TableOptions(TypedDict, total=False):
+    """What a table of schedules may be given, by keyword."""
+
+    title: str
+    database: str | StringSetting
+    role: str | StringSetting
+    restart: Duration | Never
+    when: BoolSetting
+    unless: BoolSetting
+    log_level: LogLevel
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)

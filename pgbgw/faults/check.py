@@ -15,7 +15,7 @@ __all__ = ["CHECKS", "Check", "Need", "check", "unmet"]
 Need: TypeAlias = Literal[
     "queue", "interval", "round", "dynamic", "static", "restarted", "never", "timeout", "round timeout",
     "retries", "switch", "role", "restarted role", "launch that waits", "text", "memory limit", "text argument",
-    "text setting", "lease", "thorough",
+    "text setting", "lease", "schedule", "schedule table", "restarted scheduler", "thorough",
 ]  # fmt: skip
 """What a declaration must have for a check to mean something: a worker of that kind, or an option."""
 
@@ -57,6 +57,12 @@ _NEEDS: dict[Need, tuple[Callable[[Stage], bool], str]] = {
     "text argument": (lambda stage: any(text_arguments(w) for w in stage.dynamic), "no launch takes text"),
     "text setting": (lambda stage: bool(text_settings(stage)), "no setting of text is handed to a handler"),
     "lease": (lambda stage: bool(stage.leased), "no queue has leases and no worker"),
+    "schedule": (lambda stage: bool(stage.scheduled), "no worker of the first database runs by the calendar"),
+    "schedule table": (lambda stage: bool(stage.tables), "the first database has no table of schedules"),
+    "restarted scheduler": (
+        lambda stage: all(worker.restart is not None for worker in stage.tables),
+        "the scheduler of a table is not restarted",
+    ),
     "thorough": (lambda stage: stage.thorough, "takes minutes; --thorough runs it"),
 }
 

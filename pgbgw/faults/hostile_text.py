@@ -10,7 +10,7 @@ import psycopg
 from pgbgw.faults.jobs import columns_of
 from pgbgw.faults.probe import SCHEMA
 from pgbgw.faults.stage import Line, Stage
-from pgbgw.ir.model import ArgumentIR, CBody, KeeperBody, WorkerIR
+from pgbgw.ir.model import ArgumentIR, CBody, KeeperBody, RunnerBody, SchedulerBody, WorkerIR
 from pgbgw.sqltext import quote_literal
 
 __all__ = [
@@ -70,7 +70,7 @@ def text_settings(stage: Stage) -> list[tuple[WorkerIR, str, str]]:
     return [
         (worker, parameter.name, names[parameter.variable])
         for worker in (*(line.worker for line in stage.lines), *rounds)
-        if not isinstance(worker.body, CBody | KeeperBody)
+        if not isinstance(worker.body, CBody | KeeperBody | SchedulerBody | RunnerBody)
         for parameter in worker.body.run.parameters
         if parameter.kind == "string" and parameter.variable in names
     ]

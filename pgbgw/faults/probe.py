@@ -22,6 +22,8 @@ from pgbgw.ir.model import (
     QueueBody,
     QueueIR,
     RunIR,
+    RunnerBody,
+    SchedulerBody,
     SettingIR,
     SqlBody,
     StatementIR,
@@ -164,15 +166,29 @@ def _worker(worker: WorkerIR, number: int, every: DelayIR, queues: dict[int, Que
             changed = replace(changed, body=replace(body, run=run, every=interval))
             return changed, _function(worker.name, name, arguments, given)
         case CronBody() as body:
-            # a run of its own would be in no ledger: there is one 29 February on which the suite is not at work
-            schedule = replace(body.schedule, expression="0 0 29 2 *", time_zone="UTC")
-            return replace(changed, body=replace(body, schedule=schedule)), None
+            # runs are asked for; by itself it would run on one 29 February, on which the suite is not at work
+            schedule = replace(
+                body.schedule,
+                expression="0 0 29 2 *",
+                time_zone="UTC",
+                not_before=None,
+                not_after=None,
+                skip_overlap=False,
+                retries=0,
+                jitter_us=0,
+            )
+            given = _settings(body.run)
+            run = _run(body.run, name, given)
+            changed = replace(changed, body=replace(body, run=run, schedule=schedule))
+            return changed, _function(worker.name, name, [], given)
         case CBody() as body:
             return replace(changed, body=replace(body, every=every)), None
         case KeeperBody() as body:
             leased = tuple(queues[queue.number] for queue in body.queues)
             kept = tuple(queues[queue.number] for queue in body.histories)
             return replace(changed, body=replace(body, queues=leased, histories=kept)), None
+        case SchedulerBody() | RunnerBody():
+            return changed, None
     raise AssertionError(worker.body)
 
 

@@ -34,6 +34,16 @@ _REST = """
 | fault | what happens then | test |
 |---|---|---|
 | a standby is promoted while workers wait for it | They start with the promotion. | `tests/server/test_standby.py` |
+| the primary is killed in the middle of runs by the calendar, and its standby is promoted \
+| What was undone is begun again there and done once; outside a transaction it is lost. \
+| `tests/server/test_standby.py` |
+| the clock of the server is set forward and back, by an hour and by a day \
+| No schedule is run twice; what lies between is missed, and made up for as declared. \
+| `tests/server/test_schedule_clock.py` |
+| the clocks of a time zone go forward, and back \
+| Each schedule is due as it is declared. | `tests/server/test_schedule_clock.py` |
+| the server is down while schedules are due \
+| What was missed is made up for as declared. | `tests/server/test_schedule_clock.py` |
 | an installation is interrupted | The files that were there are there again. | `tests/unit/test_install.py` |
 """
 

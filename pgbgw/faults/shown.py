@@ -22,7 +22,7 @@ def job_counters(stage: Stage) -> list[tuple[SharedIR, str]]:
     wanted = _touched(a for taker in takers for a in taker.on_done if a.operation == "add" and a.value)
     for worker in stage.module.workers:
         wanted -= _touched((*worker.on_failed, *worker.on_round))
-        if worker not in takers and worker.kind != "dynamic":
+        if worker not in takers and not worker.launched:
             wanted -= _touched(worker.on_done)
     return [
         (state, column.name)

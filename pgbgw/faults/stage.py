@@ -21,7 +21,17 @@ from pgbgw.faults.payload import payload
 from pgbgw.faults.probe import ACT, EVERY, SCHEMA, Probed, probed
 from pgbgw.faults.server import Server
 from pgbgw.faults.waiting import Red, eventually
-from pgbgw.ir.model import KeeperBody, ModuleIR, QueueBody, QueueIR, SourceIR, WorkerIR
+from pgbgw.ir.model import (
+    CronBody,
+    KeeperBody,
+    ModuleIR,
+    QueueBody,
+    QueueIR,
+    SchedulerBody,
+    ScheduleTableIR,
+    SourceIR,
+    WorkerIR,
+)
 from pgbgw.observe import Process, Subject, processes
 from pgbgw.server.cluster import Cluster
 from pgbgw.server.embedded import throwaway_cluster
@@ -96,7 +106,7 @@ class Stage(Server):
     @property
     def static(self) -> tuple[WorkerIR, ...]:
         """Workers that the postmaster starts and that are connected to a database."""
-        return tuple(w for w in self.module.workers if w.kind != "dynamic" and w.connected)
+        return tuple(w for w in self.module.workers if not w.launched and w.connected)
 
     @property
     def rounds(self) -> tuple[WorkerIR, ...]:
@@ -109,6 +119,17 @@ class Stage(Server):
         return tuple(w for w in self.module.workers if w.kind == "dynamic")
 
     @property
+    def scheduled(self) -> dict[WorkerIR, CronBody]:
+        """Workers of the database that checks look at that run by the calendar; here their runs are asked for."""
+        return {w: w.body for w in self.static if isinstance(w.body, CronBody) and self.home(w) == self.database}
+
+    @property
+    def tables(self) -> dict[WorkerIR, ScheduleTableIR]:
+        """The schedulers of the database that checks look at, and the table of schedules that each has."""
+        bodies = ((w, w.body) for w in self.static if self.home(w) == self.database)
+        return {w: body.table for w, body in bodies if isinstance(body, SchedulerBody)}
+
+    @property
     def switches(self) -> dict[str, bool]:
         """The boolean settings that switch workers and take effect on reload; whether these run while it is on."""
         fixed = ("PGC_POSTMASTER", "PGC_INTERNAL")
@@ -118,7 +139,7 @@ class Stage(Server):
 
     def home(self, worker: WorkerIR) -> str:
         """The database that a worker serves while no setting says otherwise; a launched one serves its caller's."""
-        return self.database if worker.kind == "dynamic" else str(_value(self.module, worker.database))
+        return self.database if worker.launched else str(_value(self.module, worker.database))
 
     def role(self, worker: WorkerIR) -> str | None:
         """The role that a worker runs as while no setting says otherwise; None for the bootstrap superuser."""
@@ -305,9 +326,15 @@ class Stage(Server):
         for queue in self.module.queues:
             tables += [queue.table, queue.later, queue.failed, *([queue.lease.running] if queue.lease else ())]
             tables += [queue.history.done] if queue.history else []
+        tables += [self.module.schedules.runs] if self.module.schedules else []
+        tables += [table.runs for table in self.module.tables]
         # scripts first, or a job that is ended hangs again; a job that hangs would let no TRUNCATE pass
         for database in self.databases:
             self.rows(f"DELETE FROM {SCHEMA}.scripts", dbname=database)
+            if self.module.schedules:
+                self.rows(f"UPDATE {self.module.schedules.table} SET paused = false, run_now = false", dbname=database)
+            for table in self.module.tables:
+                self.rows(f"DELETE FROM {table.table}", dbname=database)
         self._end_busy_workers()
         for database in self.databases:
             eventually(partial(self._truncate, tables, database), what="tables that no worker holds for long")
@@ -346,7 +373,7 @@ class Stage(Server):
         return [f"ALTER SYSTEM SET {setting.name} = {wanted[setting.variable]}" for setting in settings]
 
     def _end_busy_workers(self) -> None:
-        titles = [worker.title for worker in (*self.static, *self.dynamic)]
+        titles = [worker.title for worker in self.module.workers if worker.connected]
         self.rows(
             "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE backend_type = ANY(%s) AND state <> 'idle'",
             [titles],
@@ -368,7 +395,13 @@ def _databases(module: ModuleIR) -> tuple[str, ...]:
 
 
 def _roles(module: ModuleIR) -> list[str]:
-    names = [name for worker in module.workers if (name := _value(module, worker.role)) is not None]
+    """All that the workers run as, and that something is granted to; quoted."""
+    names = [quote_ident(name) for worker in module.workers if (name := _value(module, worker.role)) is not None]
+    for queue in module.queues:
+        names += [*queue.producers, *queue.operators, *queue.consumers]
+    if module.schedules is not None:
+        names += module.schedules.operators
+    names += [role for table in module.tables for role in table.schedulers]
     return list(dict.fromkeys(names))
 
 
@@ -427,8 +460,8 @@ def _furnish(stage: Stage, prepare: Prepare | None) -> None:
             prepare(stage.cluster, database)
         stage.prepare(database)
     for role in _roles(stage.module):
-        if not stage.rows("SELECT 1 FROM pg_roles WHERE rolname = %s", [role]):
-            stage.rows(f"CREATE ROLE {quote_ident(role)} LOGIN")
+        if stage.value("SELECT to_regrole(%s) IS NULL", [role]):
+            stage.rows(f"CREATE ROLE {role} LOGIN")
 
 
 def _lines(stage: Stage, payloads: Mapping[str, str]) -> Iterator[Line]:

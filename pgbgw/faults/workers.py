@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import os
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
+from pgbgw.faults.inhand import release
 from pgbgw.faults.stage import Stage
 from pgbgw.faults.waiting import eventually
 from pgbgw.ir.model import WorkerIR
 from pgbgw.observe import Process
+from pgbgw.sqltext import quote_ident
 
 __all__ = [
     "all_work",
     "aside",
     "called",
+    "drop_in_a_run",
     "here",
     "hold",
+    "kill",
     "registered",
     "renew",
     "rounds_here",
@@ -27,6 +32,27 @@ __all__ = [
 def aside(database: str) -> str:
     """A database from which statements on ``database`` can be run."""
     return "template1" if database == "postgres" else "postgres"
+
+
+def kill(stage: Stage, pid: int) -> None:
+    """SIGKILL to a server process, as the kernel sends it when memory runs out, and wait for the end of recovery."""
+    mark = stage.mark()
+    os.kill(pid, signal.SIGKILL)
+    stage.told(rf"PID {pid}\) was terminated by signal 9", mark)
+    stage.wait_for_crash_recovery(mark)
+
+
+def drop_in_a_run(stage: Stage) -> None:
+    """DROP EXTENSION, while a run that is held has it: it waits until the run is released; created again after that."""
+    waits = "SELECT FROM pg_stat_activity WHERE query LIKE 'DROP EXTENSION %%' AND wait_event_type = 'Lock'"
+    with ThreadPoolExecutor(1) as pool:
+        dropping = pool.submit(stage.rows, f"DROP EXTENSION {quote_ident(stage.module.name)}")
+        try:
+            eventually(partial(stage.rows, waits), what="DROP EXTENSION that waits")
+        finally:
+            release(stage)
+            dropping.exception(20)
+            stage.create_extension()
 
 
 def here(stage: Stage) -> tuple[WorkerIR, ...]:

@@ -32,7 +32,10 @@ __all__ = [
     "QueueBody",
     "QueueIR",
     "RunIR",
+    "RunnerBody",
     "ScheduleIR",
+    "ScheduleTableIR",
+    "SchedulerBody",
     "SchedulesIR",
     "SettingIR",
     "SharedColumnIR",
@@ -344,7 +347,10 @@ class SqlBody:
 
 @dataclass(frozen=True, slots=True)
 class ScheduleIR:
-    """When a worker runs; ``missed`` is how many of the times that were missed are made up for."""
+    """When a worker runs; ``missed`` is how many of the times that were missed are made up for, ``retries`` how often a
+    failed run is tried again, ``processes`` how many runs may be under way. ``not_before`` and ``not_after`` are
+    microseconds since 2000-01-01 00:00 UTC.
+    """
 
     name: str
     expression: str
@@ -352,6 +358,14 @@ class ScheduleIR:
     skip_gap: bool
     repeat: bool
     missed: int
+    skip_overlap: bool
+    processes: int
+    not_before: int | None
+    not_after: int | None
+    jitter_us: int
+    retries: int
+    backoff_us: int
+    backoff_limit_us: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -376,7 +390,6 @@ class SchedulesIR:
     view: str
     trigger: str
     wake: FunctionIR
-    due: FunctionIR
     run: str
     pause: str
     resume: str
@@ -386,7 +399,67 @@ class SchedulesIR:
     pause_sql: str
     resume_sql: str
     change_sql: str
+    operators: tuple[str, ...]
     statements: tuple[tuple[str, SqlLines], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleTableIR:
+    """A table of schedules: quoted names with schema, but for ``relation``, the indexes and the triggers.
+
+    ``runners`` is how many runs may be under way, ``keep_us`` for how long what became of one is kept; ``places`` is
+    how many runners the tables before it have. ``statements`` are those that C runs, by their names in the template.
+    """
+
+    name: str
+    number: int
+    variable: str
+    places: int
+    runners: int
+    keep_us: int
+    relation: str
+    table: str
+    sequence: str
+    key: str
+    runs: str
+    runs_sequence: str
+    runs_index: str
+    ended_index: str
+    open_index: str
+    view: str
+    check: FunctionIR
+    wake: FunctionIR
+    check_trigger: str
+    wake_trigger: str
+    truncate_trigger: str
+    schedule: str
+    unschedule: str
+    run: str
+    pause: str
+    resume: str
+    view_sql: SqlLines
+    schedule_sql: SqlLines
+    unschedule_sql: str
+    run_sql: str
+    pause_sql: str
+    resume_sql: str
+    statements: tuple[tuple[str, SqlLines], ...]
+    schedulers: tuple[str, ...]
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True)
+class SchedulerBody:
+    """Gives the runs of a table's schedules out when they are due."""
+
+    table: ScheduleTableIR
+
+
+@dataclass(frozen=True, slots=True)
+class RunnerBody:
+    """Carries them out."""
+
+    table: ScheduleTableIR
 
 
 @dataclass(frozen=True, slots=True)
@@ -413,7 +486,7 @@ class WorkerIR:
     """One worker and all that PostgreSQL is told of it."""
 
     name: str
-    kind: Literal["queue", "interval", "cron", "dynamic", "c", "keeper"]
+    kind: Literal["queue", "interval", "cron", "dynamic", "c", "keeper", "scheduler", "runner"]
     title: str
     symbol: str
     file: str
@@ -433,12 +506,17 @@ class WorkerIR:
     on_done: tuple[ActionIR, ...]
     on_failed: tuple[ActionIR, ...]
     on_round: tuple[ActionIR, ...]
-    body: QueueBody | SqlBody | CronBody | CBody | KeeperBody
+    body: QueueBody | SqlBody | CronBody | CBody | KeeperBody | SchedulerBody | RunnerBody
     arguments: tuple[ArgumentIR, ...]
     launch: FunctionIR | None
     launch_struct: str
     notify: bool
     origin: Origin
+
+    @property
+    def launched(self) -> bool:
+        """Whether the postmaster is told of it only when it is wanted."""
+        return self.kind in ("dynamic", "runner")
 
 
 @dataclass(frozen=True, slots=True)
@@ -473,6 +551,10 @@ class ModuleIR:
     paused_queues: str
     pause_trigger: FunctionIR
     pause_trigger_name: str
+    next_run: FunctionIR | None
+    next_run_roles: tuple[str, ...]
+    local_time: FunctionIR | None
     schedules: SchedulesIR | None
+    tables: tuple[ScheduleTableIR, ...]
     roles: tuple[str, ...]
     databases: tuple[SourceIR, ...]

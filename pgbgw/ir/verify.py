@@ -29,10 +29,9 @@ def verify(module: ModuleIR) -> ModuleIR:
 
 
 def _worker(module: ModuleIR, worker: WorkerIR) -> None:
-    dynamic = worker.kind == "dynamic"
-    _require(dynamic == (worker.launch is not None), f"launch function of {worker.name}")
-    _require(not dynamic or worker.restart is None, f"restart of {worker.name}")
-    connected = worker.connected and not dynamic
+    _require((worker.kind == "dynamic") == (worker.launch is not None), f"launch function of {worker.name}")
+    _require(not worker.launched or worker.restart is None, f"restart of {worker.name}")
+    connected = worker.connected and not worker.launched
     named = worker.database.value is not None or worker.database.variable is not None
     _require(named == connected, f"database of {worker.name}")
     _require(worker.connected or isinstance(worker.body, CBody), f"connection of {worker.name}")
@@ -77,7 +76,9 @@ def _functions(module: ModuleIR) -> list[FunctionIR]:
             )
         ),
         *(state.function for state in module.shared),
-        *((module.schedules.wake, module.schedules.due) if module.schedules else ()),
+        *((module.schedules.wake,) if module.schedules else ()),
+        *((module.next_run,) if module.next_run else ()),
+        *(function for table in module.tables for function in (table.check, table.wake)),
         *launches,
         module.processes,
         module.announce,

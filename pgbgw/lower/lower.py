@@ -8,31 +8,13 @@ from pgbgw.check import Checked
 from pgbgw.declare.derived import (
     announce,
     copies,
-    lease_functions,
     pause_trigger,
     paused_queues,
     processes,
-    queue_channel,
-    queue_default,
-    queue_done,
-    queue_done_index,
-    queue_ends_index,
-    queue_functions,
-    queue_indexes,
-    queue_keys,
-    queue_later_trigger,
-    queue_partition,
-    queue_running,
-    queue_sequence,
-    queue_suspects,
-    queue_tables,
-    queue_tokens,
-    queue_trigger,
-    queue_update_trigger,
 )
 from pgbgw.declare.durations import Duration
 from pgbgw.declare.extension import Extension
-from pgbgw.declare.queues import JOB_COLUMNS, Queue
+from pgbgw.declare.queues import JOB_COLUMNS
 from pgbgw.declare.schedules import CronWorker
 from pgbgw.declare.settings import (
     BoolSetting,
@@ -43,6 +25,7 @@ from pgbgw.declare.settings import (
     StringSetting,
 )
 from pgbgw.declare.shared import Action, Boolean, Counter, Field, Float, Handle, Integer, SharedState, Text, Timestamp
+from pgbgw.declare.tables import RunnerWorker, SchedulerWorker
 from pgbgw.declare.workers import CWorker, DynamicWorker, IntervalWorker, KeeperWorker, QueueWorker, Worker
 from pgbgw.ir.model import (
     ActionIR,
@@ -53,27 +36,28 @@ from pgbgw.ir.model import (
     FieldIR,
     FlagIR,
     FunctionIR,
-    HistoryIR,
     KeeperBody,
-    LeaseIR,
     ModuleIR,
     OptionIR,
-    PayloadColumnIR,
     QueueBody,
     QueueIR,
+    RunnerBody,
+    SchedulerBody,
+    ScheduleTableIR,
     SettingIR,
     SharedColumnIR,
     SharedIR,
     SourceIR,
     SqlBody,
-    SqlLines,
     WorkerIR,
 )
 from pgbgw.ir.verify import verify
 from pgbgw.lower import queries
-from pgbgw.lower.names import STATEMENTS, Names
+from pgbgw.lower.names import Names
+from pgbgw.lower.queues import QueueLowering
 from pgbgw.lower.runs import lower_arguments, lower_run
-from pgbgw.lower.schedules import lower_schedule, lower_schedules
+from pgbgw.lower.schedules import lower_next_run, lower_schedule, lower_schedules
+from pgbgw.lower.tables import lower_table
 from pgbgw.sqltext import quote_ident
 
 __all__ = ["lower"]
@@ -120,6 +104,7 @@ class _Lowering:
         self.settings: dict[int, SettingIR] = {}
         self.shared: dict[int, SharedIR] = {}
         self.queues: dict[int, QueueIR] = {}
+        self.tables: dict[int, ScheduleTableIR] = {}
         leased = any(queue.lease is not None for queue in extension.queues)
         self.claims = leased or any(isinstance(worker, QueueWorker) for worker in extension.workers)
 
@@ -129,12 +114,18 @@ class _Lowering:
             self.settings[id(setting)] = self.setting(setting)
         for state in extension.shared:
             self.shared[id(state.stats)] = self.state(state)
+        lowering = QueueLowering(extension, self.names, self.qualified, claims=self.claims)
         for number, queue in enumerate(extension.queues):
-            self.queues[id(queue)] = self.queue(queue, number)
+            self.queues[id(queue)] = lowering.queue(queue, number)
+        places = 0
+        for number, table in enumerate(extension.tables):
+            self.tables[id(table)] = lower_table(table, number, places, self.names, self.qualified)
+            places += table.runs
         workers = tuple(
             self.worker(worker) for worker in extension.workers if self.claims or not isinstance(worker, KeeperWorker)
         )
-        static = [worker for worker in workers if worker.kind != "dynamic" and worker.connected]
+        static = [worker for worker in workers if not worker.launched and worker.connected]
+        next_run, local_time, next_run_roles = lower_next_run(extension, self.names, self.qualified)
         return ModuleIR(
             name=extension.name,
             version=extension.version,
@@ -161,7 +152,11 @@ class _Lowering:
             paused_queues=self.qualified(paused_queues(extension)),
             pause_trigger=self.function(pause_trigger(extension), self.names.function("note_pause")),
             pause_trigger_name=quote_ident(pause_trigger(extension)),
+            next_run=next_run,
+            next_run_roles=next_run_roles,
+            local_time=local_time,
             schedules=lower_schedules(extension, self.names, self.qualified),
+            tables=tuple(self.tables.values()),
             roles=_unique(quote_ident(w.role.value) for w in static if w.role.value is not None),
             databases=_unique(worker.database for worker in static),
         )
@@ -227,155 +222,12 @@ class _Lowering:
         size = field.size if isinstance(field, Text) else 0
         return FieldIR(self.names.member(field.name), kind, size, field.comment)
 
-    def queue(self, queue: Queue[Any], number: int) -> QueueIR:
-        tables = queue_tables(queue)
-        table, later, failed = (self.qualified(name) for name in tables)
-        functions = queue_functions(queue)
-        sequence = self.qualified(queue_sequence(queue))
-        paused = self.qualified(paused_queues(self.extension))
-        lease = self.lease(queue) if queue.lease is not None else None
-        # of what nobody claims nothing is ever done
-        history = self.history(queue) if queue.history is not None and self.claims else None
-        declared = tuple(PayloadColumnIR(quote_ident(c.name), c.type.sql, c.nullable) for c in queue.columns)
-        columns = (*declared, *((PayloadColumnIR("unique_key", "text", True),) if queue.unique else ()))
-        keys = self.qualified(queue_keys(queue)) if queue.unique else None
-        given = [column.name for column in declared]
-        payload = [column.name for column in columns]
-        return QueueIR(
-            name=queue.name,
-            number=number,
-            variable=self.names.queue(queue.name),
-            table=table,
-            relation=tables.now,
-            sequence_relation=queue_sequence(queue),
-            later=later,
-            failed=failed,
-            suspects=self.qualified(queue_suspects(queue)),
-            keys=keys,
-            sequence=sequence,
-            later_index=quote_ident(queue_indexes(queue).later_due),
-            view=self.qualified(queue.view),
-            trigger=quote_ident(queue_trigger(queue)),
-            update_trigger=quote_ident(queue_update_trigger(queue)),
-            later_trigger=quote_ident(queue_later_trigger(queue)),
-            payload=declared,
-            columns=columns,
-            retries=queue.retries,
-            crashes=queue.crashes,
-            backoff_us=queue.backoff.us,
-            backoff_limit_us=queue.backoff_limit.us,
-            wake=self.function(queue_trigger(queue), self.names.wake(queue.name)),
-            wake_later=self.function(queue_later_trigger(queue), self.names.wake_later(queue.name)),
-            enqueue=self.qualified(functions.enqueue),
-            enqueue_at=self.qualified(functions.enqueue_at),
-            enqueue_many=self.qualified(functions.enqueue_many),
-            retry_failed=self.qualified(functions.retry),
-            cancel=self.qualified(functions.cancel),
-            purge=self.qualified(functions.purge),
-            pause=self.qualified(functions.pause),
-            resume=self.qualified(functions.resume),
-            counts=self.qualified(functions.counts),
-            enqueue_sql=queries.enqueue(table, keys, given),
-            enqueue_at_sql=queries.enqueue_at(later, keys, sequence, given),
-            enqueue_many_sql=queries.enqueue_many(table, keys, [(c.name, c.sql_type) for c in declared]),
-            retry_sql=queries.retry_failed(later, failed, sequence, payload),
-            cancel_sql=queries.cancel(table, later, lease.running if lease else None, keys),
-            purge_sql=queries.purge(failed, keys),
-            pause_sql=queries.pause(paused, queue.name),
-            resume_sql=queries.resume(paused, queue.name),
-            counts_sql=queries.counts(
-                [
-                    ("ready", table),
-                    ("later", later),
-                    *([("running", lease.running)] if lease else ()),
-                    ("failed", failed),
-                ]
-            ),
-            producers=tuple(map(quote_ident, queue.producers)),
-            operators=tuple(map(quote_ident, queue.operators)),
-            consumers=tuple(map(quote_ident, queue.consumers)),
-            lease=lease,
-            history=history,
-            statements=self.statements(queue, lease, history, payload),
-            origin=queue.origin,
-        )
-
-    def lease(self, queue: Queue[Any]) -> LeaseIR:
-        assert queue.lease is not None
-        functions = {
-            verb: self.function(name, self.names.lease(queue.name, verb))
-            for verb, name in lease_functions(queue)._asdict().items()
-        }
-        return LeaseIR(
-            running=self.qualified(queue_running(queue)),
-            relation=queue_running(queue),
-            sequence=self.qualified(queue_tokens(queue)),
-            tokens=queue_tokens(queue),
-            ends_index=quote_ident(queue_ends_index(queue)),
-            us=queue.lease.us,
-            channel=queue_channel(queue),
-            channel_sql=quote_ident(queue_channel(queue)),
-            **functions,
-        )
-
-    def history(self, queue: Queue[Any]) -> HistoryIR:
-        return HistoryIR(
-            done=self.qualified(queue_done(queue)),
-            default=self.qualified(queue_default(queue)),
-            index=quote_ident(queue_done_index(queue)),
-        )
-
-    def statements(
-        self, queue: Queue[Any], lease: LeaseIR | None, history: HistoryIR | None, payload: list[str]
-    ) -> tuple[tuple[str, SqlLines], ...]:
-        """What C runs: all that claims need, and what the workers of queues need, or leases."""
-        table, later, failed = (self.qualified(name) for name in queue_tables(queue))
-        sequence, suspects = self.qualified(queue_sequence(queue)), self.qualified(queue_suspects(queue))
-        keys = self.qualified(queue_keys(queue)) if queue.unique else None
-        found = {
-            "claim": queries.claim(table, payload),
-            "claim_due": queries.claim_due(later, payload),
-            "next_due": queries.next_due(later),
-            "put_back": queries.put_back(table, sequence, payload),
-            "retry": queries.retry(later, sequence, payload),
-            "give_up": queries.give_up(failed, sequence, payload),
-            "is_paused": queries.is_paused(self.qualified(paused_queues(self.extension)), queue.name),
-        }
-        if keys is not None:
-            found["release_keys"] = queries.release_keys(keys)
-        if any(isinstance(worker, QueueWorker) for worker in self.extension.workers):
-            found["pick_suspect"] = queries.pick_suspect(table, later)
-            found["claim_suspect"] = queries.claim_suspect(table, later, payload)
-            found["note_suspect"] = queries.note_suspect(suspects)
-            found["void_suspects"] = queries.void_suspects(suspects)
-            found["clear_suspect"] = queries.clear_suspect(suspects)
-            found["clear_suspects"] = queries.clear_suspects(suspects)
-        if lease is not None:
-            found["lease"] = queries.lease(lease.running, payload)
-            found["find_leases"] = queries.find_leases(lease.running)
-            found["acknowledge"] = (
-                queries.acknowledge_and_keep(lease.running, history.done, keys, payload)
-                if history is not None
-                else queries.acknowledge(lease.running, keys)
-            )
-            found["extend"] = queries.extend(lease.running)
-            found["take_back"] = queries.take_back(lease.running, payload)
-            found["end_leases"] = queries.end_leases(lease.running, payload)
-            found["next_end"] = queries.next_end(lease.running)
-        if history is not None:
-            assert queue.history is not None
-            found["keep_done"] = queries.keep_done(history.done, payload)
-            found["list_partitions"] = queries.list_partitions(
-                self.extension.schema, queue_partition(queue), history.done, history.default, queue.history.us
-            )
-            found["forget_done"] = queries.forget_done(history.default, queue.history.us)
-        return tuple((name, found[name]) for name in STATEMENTS if name in found)
-
     def worker(self, worker: Worker) -> WorkerIR:
         dynamic = isinstance(worker, DynamicWorker)
+        launched = isinstance(worker, DynamicWorker | RunnerWorker)
         kinds: Any = {
             QueueWorker: "queue", IntervalWorker: "interval", CronWorker: "cron", DynamicWorker: "dynamic",
-            CWorker: "c", KeeperWorker: "keeper",
+            CWorker: "c", KeeperWorker: "keeper", SchedulerWorker: "scheduler", RunnerWorker: "runner",
         }  # fmt: skip
         connected = not isinstance(worker, CWorker) or worker.sql
         return WorkerIR(
@@ -386,10 +238,10 @@ class _Lowering:
             file=self.names.worker_file(worker.name),
             count=self.amount(_count(worker)),
             start=_STARTS[worker.start],
-            restart=worker.restart.us // 1_000_000 if isinstance(worker.restart, Duration) and not dynamic else None,
+            restart=worker.restart.us // 1_000_000 if isinstance(worker.restart, Duration) and not launched else None,
             connected=connected,
-            database=self.source(worker.database) if connected and not dynamic else SourceIR(None),
-            role=self.source(worker.role) if connected else SourceIR(None),
+            database=self.source(worker.database) if connected and not launched else SourceIR(None),
+            role=self.source(worker.role) if connected and not isinstance(worker, RunnerWorker) else SourceIR(None),
             timeout=self.delay(worker.timeout) if worker.timeout is not None else None,
             when=self.variable(worker.when),
             unless=self.variable(worker.unless),
@@ -410,7 +262,7 @@ class _Lowering:
             origin=worker.origin,
         )
 
-    def body(self, worker: Worker) -> QueueBody | SqlBody | CronBody | CBody | KeeperBody:
+    def body(self, worker: Worker) -> QueueBody | SqlBody | CronBody | CBody | KeeperBody | SchedulerBody | RunnerBody:
         settings = {setting.name: self.settings[id(setting)] for setting in self.extension.settings}
         match worker:
             case QueueWorker():
@@ -434,6 +286,10 @@ class _Lowering:
                 arguments = tuple(argument.name for argument in worker.args)
                 run = lower_run(worker.run, settings, arguments=arguments, top_level=not worker.transaction)
                 return SqlBody(run, None)
+            case SchedulerWorker():
+                return SchedulerBody(self.tables[id(worker.table)])
+            case RunnerWorker():
+                return RunnerBody(self.tables[id(worker.table)])
             case KeeperWorker():
                 leased = [queue for queue in self.extension.queues if queue.lease is not None]
                 kept = [queue for queue in self.extension.queues if queue.history is not None and self.claims]
@@ -483,6 +339,10 @@ def _count(worker: Worker) -> int | IntSetting:
             return worker.workers
         case DynamicWorker():
             return worker.limit
+        case CronWorker():
+            return worker.processes
+        case RunnerWorker():
+            return worker.table.runs
     return 1
 
 

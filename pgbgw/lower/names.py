@@ -21,7 +21,7 @@ _SYMBOLS = (
     "loop_context", "attach", "attach_launched", "set_state", "listen", "interrupts", "ready", "due", "remaining",
     "sleep", "begin_plain", "succeeded", "recover", "last_error", "describe_round", "set_text",
     # session
-    "override_settings", "begin", "restored_copy", "commit", "check_constraints", "reset_session",
+    "override_settings", "begin", "restored_copy", "commit", "check_constraints", "fire_triggers", "reset_session",
     "find_function", "forget_function", "run_top_level",
     # the server log
     "limit_log", "may_report", "tell_left_out",
@@ -49,8 +49,17 @@ _SYMBOLS = (
     "forget_news", "note_round", "until_look", "until_round",
     "guarded", "rest",
     # schedules
-    "stands_still", "let_go_on", "last_sqlstate", "due_after", "note_schedules_changed", "take_run", "end_run",
-    "fail_run", "run_ended", "until_run",
+    "process_number", "stands_still", "let_go_on", "last_sqlstate", "due_after", "times_of", "times_known",
+    "note_schedules_changed", "take_run", "end_run",
+    "fail_run", "run_ended", "run_taken", "until_run",
+    "read_schedule", "add_schedule", "redeclare_schedule", "plan_schedule", "forget_asked", "forget_retries",
+    "settled_by_end", "begin_run", "begin_again", "left_running", "runs_gone", "run_attempt", "write_end",
+    # tables of schedules
+    "init_tables", "push_changes", "count_changes", "take_changes", "as_owner", "as_before", "table_statement",
+    "missed_due", "schedule_due", "forget_schedules", "until_due_schedule", "table_execute_for", "load_runs",
+    "add_run", "run_under_way", "room_for_runs", "runs_left", "settle_runs", "forget_settled",
+    "launch_time", "give_runs",
+    "check_command", "run_for_owners",
 )  # fmt: skip
 
 # The server has a dsm_attach() and a shm_mq_attach().
@@ -64,7 +73,11 @@ _TYPES = {
     "way": "ClaimWay", "care": "RoundCare", "stripe": "LaneStripe", "locked": "LockedJob", "scan": "ClaimScan",
     "suspicion": "QueueSuspicion", "statement": "QueueStatement", "times": "LaneTimes", "claims": "LaneClaims",
     "news": "QueueNews", "plan": "KeptPlan", "named": "NamedLeases",
-    "schedule": "RunSchedule", "scheduled": "ScheduleRow",
+    "schedule": "RunSchedule", "scheduled": "ScheduleRow", "prepared": "ScheduleStatement",
+    "listed": "ListedSchedule", "due_times": "DueTimes",
+    "table": "ScheduleTable", "table_spec": "ScheduleTableSpec", "runner": "ScheduleRunner",
+    "runner_state": "RunnerState", "entry": "ScheduleEntry", "given": "ScheduleRun", "identity": "FormerIdentity",
+    "changes": "ScheduleChanges", "command": "ScheduleCommand", "table_statement": "TableStatement",
     "obstacle": "Obstacle", "tally": "LogTally",
 }  # fmt: skip
 
@@ -81,6 +94,16 @@ _WAYS = ("direct", "altered", "inherited", "triggered", "secured", "cached", "fo
 
 # Constants of the enum of what a round may do after a crash.
 _CARES = ("none", "wait", "again", "one")
+
+
+# Constants of the enum of what a process that carries out runs of schedules is doing.
+_RUNNER_STATES = ("vacant", "starting", "free", "busy", "leaving")
+
+# Constants of the enum of the statements of a table of schedules.
+_TABLE_STATEMENTS = (
+    "load", "find", "lock", "plan", "taken", "begin_run", "open_runs", "find_run", "again", "end_run", "read_run",
+    "start_run", "forget",
+)  # fmt: skip
 
 
 # Constants of the enum of a queue's statements, but for the last, which counts them.
@@ -107,6 +130,8 @@ class Names:
             | {way: f"{extension}_claim_{way}".upper() for way in _WAYS}
             | {f"care_{care}": f"{extension}_care_{care}".upper() for care in _CARES}
             | {f"sql_{name}": f"{extension}_sql_{name}".upper() for name in (*STATEMENTS, "count")}
+            | {f"runner_{state}": f"{extension}_runner_{state}".upper() for state in _RUNNER_STATES}
+            | {f"table_{name}": f"{extension}_table_{name}".upper() for name in (*_TABLE_STATEMENTS, "count")}
             | {
                 "header": f"{extension}_module_h".upper(),
                 "claim_header": f"{extension}_claim_h".upper(),
@@ -138,6 +163,14 @@ class Names:
     def lease(self, queue: str, verb: str) -> str:
         """An SQL function that does something to leases of a queue."""
         return self._symbol(f"{queue}_{verb}", "lease")
+
+    def table_spec(self, table: str) -> str:
+        """The descriptor of a table of schedules."""
+        return self._symbol(f"{table}_table", "data")
+
+    def table(self, table: str, verb: str) -> str:
+        """A trigger function of a table of schedules."""
+        return self._symbol(f"{table}_{verb}", "table")
 
     def stats(self, state: str) -> str:
         """The SQL function that shows a shared state."""
@@ -183,7 +216,7 @@ class Names:
         return _member(
             name,
             {"lock", "slots", "nslots", "lanes", "careful_pid", "suspicions", "life", "holds", "pauses"}
-            | {"schedule_changes"}
+            | {"schedule_changes", "tables", "runners"}
             | {"shutdown_requested"},
         )
 

@@ -1,4 +1,4 @@
-"""One look at an extension in one database: its processes, queues, shared state and settings."""
+"""One look at an extension in one database: its processes, queues, schedules, shared state and settings."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from typing import Any
 import psycopg
 from psycopg.rows import dict_row
 
+from pgbgw.client.schedules import ScheduleStatus, read_all
 from pgbgw.observe.subject import QueueNames, StateNames, Subject
+from pgbgw.observe.tables import TableSummary, summary
 
 __all__ = ["Process", "QueueCounts", "SettingValue", "Snapshot", "StateRow", "observe", "processes"]
 
@@ -74,15 +76,19 @@ class Snapshot:
     """What ``observe`` found.
 
     ``version`` is the installed one, None where the extension is not in this database; there is nothing but settings
-    then. ``preloaded`` tells whether the library has its shared memory: without, no processes and no states.
+    then. ``preloaded`` tells whether the library has its shared memory: without, no processes and no states. ``at`` is
+    when it looked, by the server's clock. ``tables`` are the tables of schedules.
     """
 
     extension: str
     database: str
+    at: datetime
     version: str | None
     preloaded: bool
     processes: tuple[Process, ...]
     queues: tuple[QueueCounts, ...]
+    schedules: tuple[ScheduleStatus, ...]
+    tables: tuple[TableSummary, ...]
     states: tuple[StateRow, ...]
     settings: tuple[SettingValue, ...]
 
@@ -108,10 +114,13 @@ def observe(connection: psycopg.Connection[Any], subject: Subject) -> Snapshot:
     return Snapshot(
         extension=subject.extension,
         database=connection.info.dbname,
+        at=_now(connection),
         version=version,
         preloaded=preloaded,
         processes=running,
         queues=tuple(_counts(connection, queue) for queue in subject.queues) if version is not None else (),
+        schedules=read_all(connection, subject.schedules) if version is not None and subject.schedules else (),
+        tables=tuple(summary(connection, table) for table in subject.tables) if version is not None else (),
         states=states,
         settings=_settings(connection, subject.settings),
     )
@@ -127,6 +136,13 @@ def processes(connection: psycopg.Connection[Any], subject: Subject) -> tuple[Pr
     columns = "worker, title, process, pid, database, state, since, failures, claims, direct_claims, portable_claims"
     rows = connection.execute(f"SELECT {columns} FROM {subject.processes}()".encode())
     return tuple(Process(*row) for row in rows)
+
+
+def _now(connection: psycopg.Connection[Any]) -> datetime:
+    row = connection.execute("SELECT pg_catalog.clock_timestamp()").fetchone()
+    assert row is not None
+    now: datetime = row[0]
+    return now
 
 
 def _version(connection: psycopg.Connection[Any], extension: str) -> str | None:

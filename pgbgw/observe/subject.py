@@ -8,7 +8,7 @@ from typing import Any
 
 from pgbgw.ir.model import ModuleIR
 
-__all__ = ["QueueNames", "StateNames", "Subject"]
+__all__ = ["QueueNames", "StateNames", "Subject", "TableNames"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +29,22 @@ class StateNames:
 
 
 @dataclass(frozen=True, slots=True)
+class TableNames:
+    """A table of schedules, its rows and its runs; these are quoted and with their schema."""
+
+    name: str
+    rows: str
+    runs: str
+    local_time: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Subject:
     """What ``observe`` looks at; ``processes`` is the function that lists processes, quoted and with its schema.
 
-    ``dynamic`` names the workers that are launched by sessions, ``titles`` what each worker is called in
-    ``pg_stat_activity.backend_type`` and in the server's log.
+    ``dynamic`` names the workers that are there when they are wanted: sessions launch them, or the scheduler of a table
+    of schedules. ``titles`` is what each worker is called in ``pg_stat_activity.backend_type`` and in the server's log.
+    ``schedules`` is the view of schedules of workers, if it has any; ``tables`` are those whose rows are schedules.
     """
 
     extension: str
@@ -44,6 +55,8 @@ class Subject:
     queues: tuple[QueueNames, ...]
     states: tuple[StateNames, ...]
     settings: tuple[str, ...]
+    schedules: str | None = None
+    tables: tuple[TableNames, ...] = ()
 
     @classmethod
     def of(cls, module: ModuleIR) -> Subject:
@@ -52,11 +65,16 @@ class Subject:
             extension=module.name,
             version=module.version,
             processes=module.processes.name,
-            dynamic=tuple(worker.name for worker in module.workers if worker.kind == "dynamic"),
+            dynamic=tuple(worker.name for worker in module.workers if worker.launched),
             titles=tuple(worker.title for worker in module.workers),
             queues=tuple(QueueNames(queue.name, queue.counts, module.paused_queues) for queue in module.queues),
             states=tuple(StateNames(state.name, state.view) for state in module.shared),
             settings=tuple(setting.name for setting in module.settings),
+            schedules=module.schedules.view if module.schedules is not None else None,
+            tables=tuple(
+                TableNames(table.name, table.table, table.runs, module.local_time.name if module.local_time else "")
+                for table in module.tables
+            ),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -79,4 +97,7 @@ class Subject:
             queues=tuple(QueueNames(**queue) for queue in value["queues"]),
             states=tuple(StateNames(**state) for state in value["states"]),
             settings=tuple(value["settings"]),
+            # what earlier versions have written has none
+            schedules=value.get("schedules"),
+            tables=tuple(TableNames(**table) for table in value.get("tables", ())),
         )

@@ -16,7 +16,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from pgbgw.build.pgconfig import Pg, embedded_pg_config, find_server, read_pg_config
@@ -87,8 +87,11 @@ def throwaway_cluster(
     settings: Mapping[str, str] | None = None,
     initdb_options: Sequence[str] = (),
     start: bool = True,
+    watch: Callable[[Path], object] | None = None,
 ) -> Iterator[Cluster]:
     """A started cluster of any server, gone when the block ends; ``cluster.install`` works on every version.
+
+    ``watch`` is called with its folders, before there is a server in them.
 
     Raises:
         ServerError: it can't be made or started.
@@ -97,6 +100,8 @@ def throwaway_cluster(
     folder = Path(tempfile.mkdtemp(prefix="pgbgw-", dir=_reachable_temporary(user)))
     cluster: Cluster | None = None
     try:
+        if watch is not None:
+            watch(folder)
         # mkdtemp closes the folder to all but us; the server's user only has to pass through it.
         folder.chmod(0o711 if user.switch else 0o700)
         # An older server looks for extensions in its own folders only, so it gets some that nobody else uses.
@@ -105,6 +110,8 @@ def throwaway_cluster(
         cluster = Cluster.create(
             folder / "c", pg, settings={**_HASTY, **(settings or {})}, initdb_options=["--no-sync", *initdb_options]
         )
+        if watch is not None and not cluster.socket_dir.is_relative_to(folder):
+            watch(cluster.socket_dir)
         if start:
             cluster.start()
         yield cluster

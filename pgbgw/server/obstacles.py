@@ -178,7 +178,7 @@ def _slots(
     taken = int(row[0]) if row else 0
     if taken + len(absent) <= most:
         return None
-    wanted = most + len(absent) + sum(worker.count.value for worker in module.workers if worker.kind == "dynamic")
+    wanted = most + len(absent) + sum(worker.count.value for worker in module.workers if worker.launched)
     restart = commands.restarting(connection)
     return LoadError(
         "slots",

@@ -15,10 +15,10 @@ from typing import Any
 import psycopg
 from psycopg import pq
 
-__all__ = ["Server", "message"]
+__all__ = ["MOST", "Server", "message"]
 
-# Sockets hold about 200 kB.
-_MOST = 100_000
+MOST = 100_000
+"""So many bytes of an answer are sent: sockets hold about 200 kB."""
 
 
 def message(kind: str, body: bytes) -> bytes:
@@ -87,7 +87,7 @@ class Server:
             connection.nonblocking = 1
             connection.send_query_params(b"SELECT", None, result_format=pq.Format.BINARY)
             connection.flush()
-            served.sendall(sent[:_MOST])
+            served.sendall(sent[:MOST])
         return connection
 
     @staticmethod

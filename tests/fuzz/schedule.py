@@ -35,12 +35,18 @@ _MOST_SECONDS = 400
 # Of clocks that are told for at least eight days at a time but for a few changes.
 _MOST_ASKED = 200_000
 
+_UNITS = {"second": 1, "minute": 60, "hour": 3600, "day": _DAY}
 _NAMES = ["", "", "", "", "jan feb mar jun sep dec", "sun mon wed fri sat"]
 _BOUNDS = [(0, 59), (0, 59), (0, 23), (1, 31), (1, 12), (0, 7)]
 _TOKENS = [
     *("*", "*/", "/", ",", "-", "#", "L", "l", "L-", "W", "?", " ", "\t", "\n", "%", "~", "0", "7", "59", "1000"),
     *("sun", "MON", "friL", "tue#2", "jan", "Dec", "@daily", "@reboot", "@", "@hourly", "99999999999999999999"),
     *("ä", "€", "😀", "\ud800", "\udfff", "\0", "\x7f", "\xa0", "* * * * *", "1-5/2"),
+]
+_EVERY = [
+    *("@every", "@EVERY", "7", "1", "0", "36525", "3155760000", "99999999999999999999", "minutes", "Second", "day"),
+    *("hours", "weeks", "since", "SINCE", "from", "2026-01-01T00:00:00Z", "2024-02-29t23:59z", "2026-02-29T00:00Z"),
+    *("9998-12-31T23:59:59-23:59", "0002-01-01T00:00+23:59", "2026-01-01T00:00", "\t", "ä", "*"),
 ]
 _NICKNAMES = ["@hourly", "@daily", "@midnight", "@weekly", "@monthly", "@yearly", "@annually", "@reboot", "@Daily"]
 
@@ -59,6 +65,9 @@ def check(data: bytes) -> None:
     except CronError as error:
         _check_error(error, text)
         return
+    if cron.period:
+        _check_every(draw, cron)
+        return
     fields = _fields(cron)
     _check_fields(cron, fields)
     _check_due(draw, cron, fields)
@@ -68,7 +77,9 @@ def check(data: bytes) -> None:
 
 
 def _text(draw: Draw) -> str:
-    how = draw.below(8)
+    how = draw.below(10)
+    if how > 7:
+        return _every(draw)
     if how == 0:
         return draw.raw(24).decode("utf-8", "surrogateescape")
     if how == 1:
@@ -81,6 +92,20 @@ def _text(draw: Draw) -> str:
     if draw.chance(16):
         parts.insert(draw.below(len(parts) + 1), draw.pick(_TOKENS))
     return draw.pick([" ", "  ", "\t", " \t "]).join(parts)
+
+
+def _every(draw: Draw) -> str:
+    """An interval, as it should be or nearly so."""
+    if draw.chance(3):
+        return " ".join(["@every", *(draw.pick(_EVERY) for _ in range(draw.below(7)))])
+    number = draw.below(2 ** (1 + draw.below(40)))
+    told = f"@every {number} {draw.pick(list(_UNITS))}{draw.pick(['', 's'])}"
+    if draw.chance(2):
+        return told
+    sign, ahead, behind = draw.pick(["+", "-"]), draw.below(26), draw.below(62)
+    offset = draw.pick(["Z", "z", f"{sign}{ahead:02}:{behind:02}"])
+    at = _EPOCH + timedelta(seconds=draw.below(2**35) - 2**34)
+    return f"{told} since {at.isoformat()}{offset}{draw.pick(['', '', ' ', ' x'])}"
 
 
 def _field(draw: Draw, number: int) -> str:
@@ -322,3 +347,28 @@ def _check_interval(draw: Draw) -> None:
         return
     expected = anchor + ((after - anchor) // period + 1) * period
     assert due == (expected if expected < 2**63 else None)
+
+
+def _check_every(draw: Draw, cron: Cron) -> None:
+    """Read once more by Python, and due by sums."""
+    every, number, unit, *since = cron.text.lower().split()
+    assert every == "@every"
+    assert cron.period == int(number) * _UNITS[unit.removesuffix("s")]
+    if since:
+        word, at = since
+        assert word == "since"
+        moment = datetime.fromisoformat(at.upper())
+        offset = moment.utcoffset()
+        assert offset is not None
+        assert cron.anchor == (moment.replace(tzinfo=None) - offset - _EPOCH) // timedelta(seconds=1)
+    else:
+        assert cron.anchor == 946_684_800
+    told = sentence(cron)
+    assert told.startswith("every ")
+    assert told.isascii()
+    copy = pickle.loads(pickle.dumps(cron))
+    assert (copy, copy.period, copy.anchor) == (cron, cron.period, cron.anchor)
+    after = max(_after(draw), -(2**63))
+    due = cron.due(Absurd(draw, _clocks(draw, after)), after)
+    expected = max(cron.anchor, cron.anchor + ((after - cron.anchor) // cron.period + 1) * cron.period)
+    assert due == (expected if -_LAST <= after < _LAST and expected <= _LAST else None)

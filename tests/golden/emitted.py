@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
-from pgbgw.check import check_file
+from pgbgw.check import Target, check_file
 from pgbgw.codegen.emit import emit
 from pgbgw.codegen.files import SourceTree
 from pgbgw.ir.model import ModuleIR
@@ -33,7 +33,7 @@ def declaration(case: str) -> Path:
 @cache
 def module(case: str) -> ModuleIR:
     """The middle form of the case; warnings are let through, errors are not."""
-    checked, found = check_file(declaration(case))
+    checked, found = check_file(declaration(case), Target(max_worker_processes=16))
     assert checked is not None, "\n".join(each.message for each in found)
     return lower(checked)
 

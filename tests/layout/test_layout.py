@@ -29,7 +29,8 @@ OPTIONS = """
 
 # Types in lower case; the others are read from the server's headers. pgindent has all of them in typedefs.list.
 _PLAIN_TYPES = """
-bool float4 float8 int16 int32 int64 int8_t int16_t int32_t int64_t pg_atomic_uint64 pg_time_t pg_tz pid_t sigjmp_buf
+bool float4 float8 int16 int32 int64 int8_t int16_t int32_t int64_t pairingheap pairingheap_node pg_atomic_uint64
+pg_time_t pg_tz pid_t sigjmp_buf
 uint32 uint64 uint8_t uint64_t
 """.split()  # noqa: SIM905
 

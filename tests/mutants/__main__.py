@@ -1,5 +1,7 @@
 """``python -m tests.mutants [--write] [NAME...]``: run the fault suite on every mutant, and see each of them caught.
 
+What the suite could not notice, such as a schedule that goes by other clocks, is for tests of ours.
+
 The checks that should catch a mutant run first; where they do not, all others follow. With --write the table of
 docs/mutants.md is written anew. The exit code is 1 if a mutant survived.
 """
@@ -19,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
+import pytest
 
 from pgbgw.build import BuildError, Pg, find_server
 from pgbgw.build.pgconfig import embedded_pg_config
@@ -30,9 +33,12 @@ from tests.mutants.mutants import MUTANTS
 from tests.server.conftest import server_15
 from tests.server.running import EXAMPLES, module_of
 
+_FOLDER = Path(__file__).parents[1] / "server" / "declarations"
 _DECLARATIONS = {
     "my_worker": EXAMPLES / "my_worker.py",
-    "kinds": Path(__file__).parents[1] / "server" / "declarations" / "kinds.py",
+    "kinds": _FOLDER / "kinds.py",
+    "rota": _FOLDER / "rota.py",
+    "crontab": _FOLDER / "crontab.py",
 }
 _PAGE = Path(__file__).parents[2] / "docs" / "mutants.md"
 _PROCESSES = 2
@@ -110,6 +116,8 @@ def _catch(mutant: Mutant) -> tuple[str, str]:
         assert script is not None
         run_setup(cluster, database, script)
 
+    if mutant.tests:
+        return _failing_test(mutant)
     with mutated(mutant):
         try:
             with staged(_server(mutant.major), module_of(declaration), prepare=prepare) as stage:
@@ -119,6 +127,33 @@ def _catch(mutant: Mutant) -> tuple[str, str]:
             return "", f"does not compile: {error.detail or error}"
         except (AssertionError, ServerError, psycopg.Error) as error:
             return STAGE, " ".join(str(error).split())
+
+
+class _Failures:
+    """The first test that failed, and what it said."""
+
+    found: tuple[str, str] = "", "every test passed"
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Note the one that the run ends with."""
+        if report.failed:
+            crash = getattr(report.longrepr, "reprcrash", None)
+            name = report.nodeid.partition("[")[0] if report.when == "call" else ""
+            self.found = name, " ".join(str(crash.message if crash else report.longrepr).split())
+
+
+def _failing_test(mutant: Mutant) -> tuple[str, str]:
+    """The tests that are named for it, in this process, whose templates have the fault."""
+    failures = _Failures()
+    path, _, name = mutant.tests.partition("::")
+    arguments = ["-q", "-x", "-p", "no:xdist", "-p", "no:cacheprovider", "-k", f"{name} and pg{mutant.major}", path]
+    # what is loaded already can't be prepared for better messages any more
+    arguments += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
+    with mutated(mutant):
+        ended = pytest.main(arguments, [failures])
+    if ended == pytest.ExitCode.NO_TESTS_COLLECTED:
+        return "", f"there is no test {mutant.tests}"
+    return failures.found
 
 
 def _first_failure(stage: Stage, checks: list[Check]) -> tuple[str, str]:
@@ -147,7 +182,9 @@ def _head() -> Iterator[str]:
     yield "# Mutants"
     yield ""
     yield "The fault suite proves something only if it can fail. `make mutants` breaks the templates on purpose, one"
-    yield "fault at a time, runs the suite on what is emitted then, and fails if no check notices. Each was caught."
+    yield "fault at a time, runs the suite on what is emitted then, and fails if no check notices. What no check could"
+    yield "notice, such as what a schedule makes of the server's clock, is for the tests that are named. Each was"
+    yield "caught."
     yield "[What happens when](what-happens-when.md) describes the checks."
     yield ""
     yield "This page is written by `make mutants WRITE=1`; do not edit it."

@@ -19,8 +19,10 @@ class Mutant:
 
     ``rules`` are the numbers of the worker checklist that it breaks, ``caught_by`` patterns of the checks that are
     tried first. ``old`` must stand in the template as often as ``times`` says, and is replaced by ``new`` everywhere.
-    ``declaration`` names the one that is put through the suite: "my_worker", or "kinds" which has a worker of each
-    kind and option. ``major`` is that of the server.
+    ``tests`` names tests of ours that must notice it, where no check of the suite could; then the suite does not run.
+    ``declaration`` names the one that is put through the suite: "my_worker", "kinds" which has a worker of each kind
+    and option, "rota" whose workers run by the calendar, or "crontab" with a table of schedules. ``major`` is that of
+    the server.
     """
 
     name: str
@@ -33,6 +35,7 @@ class Mutant:
     declaration: str = "my_worker"
     major: int = 18
     times: int = 1
+    tests: str = ""
 
     def source(self) -> str:
         """The text of the template with the fault in it.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from tests.mutants.mutant import Mutant
+from tests.mutants.schedules import SCHEDULES
+from tests.mutants.tables import TABLES
 
 __all__ = ["MUTANTS"]
 
@@ -67,8 +69,8 @@ _LIFE_CYCLE = (
     ),
     Mutant(
         "deaf_while_asleep", (13,), "A sleeping worker does not listen to its latch.",
-        "life_cycle.c.in", "WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,\n\t\t\t(long) Min(timeout,",
-        "WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,\n\t\t\t(long) Min(timeout,", ("enqueue.insert", "signal.*"),
+        "life_cycle.c.in", "WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,\n\t\t\t(long) (timeout - last),",
+        "WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,\n\t\t\t(long) (timeout - last),", ("enqueue.insert", "signal.*"),
     ),
     Mutant(
         "no_handler_at_the_top", (15,), "An error at the top of the loop ends the process.",
@@ -335,5 +337,5 @@ _LEASES = (
 
 MUTANTS: tuple[Mutant, ...] = (
     *_REGISTRATION, *_LIFE_CYCLE, *_ITEMS, *_ERRORS, *_SHARED, *_DATABASES, *_QUEUE, *_CLAIMS, *_LEASES,
-    *_SESSION,
+    *_SESSION, *SCHEDULES, *TABLES,
 )  # fmt: skip

@@ -240,6 +240,37 @@ def test_intervals(anchor: int, period: int, after: int) -> None:
     assert interval_due(anchor, period, after) == (expected if expected < 2**63 else None)
 
 
+_UNITS = {"second": 1, "minute": 60, "hour": 3600, "day": _DAY}
+
+
+@given(
+    st.integers(1, 36525),
+    st.sampled_from(sorted(_UNITS)),
+    st.none() | st.datetimes(datetime(1000, 1, 1), datetime(9000, 1, 1), timezones=st.timezones(no_cache=True)),
+    zones,
+    st.integers(_BEGIN, _END),
+)
+def test_intervals_as_texts(number: int, unit: str, since: datetime | None, zone: str, after: int) -> None:
+    """Read again as what was written, and due by sums, whatever the clocks of the zone do."""
+    text = f"@every {number} {unit}s"
+    anchor = _seconds(2000)
+    if since is not None:
+        offset = since.utcoffset()
+        # old clocks were ahead by seconds as well
+        assume(offset is not None and offset.total_seconds() % 60 == 0)
+        since = since.replace(microsecond=0)
+        text += f" since {since.isoformat()}"
+        anchor = int(since.timestamp())
+    cron = Cron(text)
+    period = number * _UNITS[unit]
+    assert (cron.period, cron.anchor) == (period, anchor)
+    times = _all_due(Schedule(text, zone), after, after + 3 * period)
+    assert all(at > after and at >= anchor and (at - anchor) % period == 0 for at in times)
+    assert len(times) == len(
+        range(max(anchor, after + 1 + (anchor - after - 1) % period), after + 3 * period + 1, period)
+    )
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(7200)
 @pytest.mark.parametrize("name", sorted(available_timezones()))

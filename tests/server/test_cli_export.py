@@ -181,3 +181,23 @@ def test_a_terminal_shows_how_far_it_is(server: Server, tmp_path: Path) -> None:
     assert ran.returncode == 0
     assert b"jobs" in told
     assert b"%" in told
+
+
+@pytest.mark.parametrize("form", ["csv", "ndjson"])
+def test_on_a_terminal_nothing_of_it_is_a_command(server: Server, form: str) -> None:
+    server.rows("INSERT INTO post.mail (address) VALUES (%s)", ["é\x1b[2J\x9b31m\u202e"])
+    reader, writer = pty.openpty()
+    with open(reader, "rb", buffering=0) as shown:
+        subprocess.run(
+            [sys.executable, "-m", "pgbgw", "jobs", "export", "mail", "--format", form, "--dsn", conninfo(server)],
+            cwd=ROOT, stdout=writer, stderr=subprocess.PIPE, check=True,
+        )  # fmt: skip
+        os.close(writer)
+        told = b""
+        with contextlib.suppress(OSError):
+            while piece := shown.read(4096):
+                told += piece
+    assert r"[2J\x9b31m\u202e" in told.decode()
+    assert "é" in told.decode()
+    assert b"\x1b" not in told
+    assert "\x9b31m" in pgbgw(server, "jobs", "export", "mail", "--format", form)[0]

@@ -130,7 +130,7 @@ def test_a_job_that_can_not_be_sent_puts_in_none_and_leaves_the_connection(serve
             mail.enqueue_many(connection, jobs())
         with pytest.raises(TypeError, match="is a Anything, not a Mail"):
             mail.enqueue(connection, everything())
-        with pytest.raises(ValueError, match="row 1, column 1: text: a NUL at position 1"):
+        with pytest.raises(ValueError, match='row 1, column 1: "address" text: a NUL at position 1'):
             mail.enqueue_many(connection, [Mail(address="a\0b", body=None)])
         assert connection.execute("SELECT count(*) FROM post.mail").fetchone() == (0,)
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import os
+import re
 import resource
 import select
 import signal
@@ -19,6 +21,7 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from datetime import timedelta
+from itertools import product
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -27,6 +30,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+import pgbgw
 from pgbgw.build.pgconfig import Pg
 from pgbgw.client import ClientError, Consumer, Job, connect, handle_of
 from pgbgw.faults.waiting import eventually
@@ -76,7 +80,8 @@ class Between:
                 threading.Thread(target=self._carry, args=(client,), daemon=True).start()
 
     def _carry(self, client: socket.socket) -> None:
-        with client, socket.socket(socket.AF_UNIX) as server:
+        # where one end has gone meanwhile, the other one goes as well
+        with client, socket.socket(socket.AF_UNIX) as server, contextlib.suppress(ConnectionError):
             server.connect(self._server)
             while True:
                 readable, _, _ = select.select([client, server], [], [])
@@ -236,6 +241,26 @@ def test_a_server_that_only_reads_is_waited_for(server: Server, caplog: pytest.L
         thread.join()
 
 
+def test_what_the_server_refuses_is_told_as_that(server: Server, caplog: pytest.LogCaptureFixture) -> None:
+    """What has taken too long is an error of the class of lost connections, and is tried again as well."""
+    slow = make_conninfo(conninfo(server), options="-c statement_timeout=3s")
+    consumer = Consumer(handle_of(mail), note, slow, poll=0.05)
+    thread = threading.Thread(target=consumer.run)
+    thread.start()
+    try:
+        put(server, 1)
+        eventually(lambda: left(server) == {"done": 1}, 30, "a job")
+        with server.connect() as connection, connection.transaction():
+            connection.execute("LOCK TABLE post.mail")
+            eventually(lambda: "the server has refused, trying again" in caplog.text, 30, "a claim that was cancelled")
+        put(server, 1)
+        eventually(lambda: left(server) == {"done": 2}, 30, "the job after it")
+    finally:
+        consumer.stop()
+        thread.join()
+    assert "is away" not in caplog.text
+
+
 def test_a_role_that_may_not_renew_any_more_ends_it(server: Server) -> None:
     begun, go_on = threading.Event(), threading.Event()
 
@@ -304,7 +329,7 @@ def test_a_handler_that_never_ends_is_left_alone(server: Server, caplog: pytest.
         consumer.stop()
         thread.join(10)
     assert not thread.is_alive()
-    assert "queue mail: 1 jobs are left to the end of their leases" in caplog.messages
+    assert "queue mail: 1 job is left to the end of its lease" in caplog.messages
     assert left(server) == {"running": 1, "ready": 2}
     # what comes after the end is nobody's
     go_on.set()
@@ -358,16 +383,202 @@ def test_a_handler_that_exits_has_failed(server: Server) -> None:
         clear(server)
 
 
-def test_a_coroutine_that_nobody_awaits_is_not_done(server: Server) -> None:
-    async def send(payload: Any) -> None:
-        pass
+class Returning:
+    """Handlers whose work nobody does: they return it."""
 
-    put(server, 2)
-    with pytest.raises(ClientError, match="returned a coroutine") as raised:
-        mail.consume(conninfo(server), lambda payload: send(payload), until_empty=True)
-    assert "Give the coroutine function itself" in str(raised.value)
-    assert left(server) == {"ready": 2}
-    assert server.value("SELECT max(attempt) FROM post.mail") == 0
+    @staticmethod
+    async def send(payload: Any) -> None:
+        note(payload)
+
+    @staticmethod
+    async def pieces(payload: Any) -> Any:
+        yield payload
+
+    coroutine = staticmethod(lambda payload: Returning.send(payload))
+    generator = staticmethod(lambda payload: (str(each) for each in [payload]))
+    asynchronous_generator = staticmethod(lambda payload: Returning.pieces(payload))
+
+    @staticmethod
+    async def not_awaited(payload: Any) -> Any:
+        return Returning.send(payload)
+
+
+def generator_in_a_process(payload: Any) -> Any:
+    return (each for each in [payload])
+
+
+def given_up(server: Server, handler: Any, count: int, **options: Any) -> list[str]:
+    """The errors of so many jobs, each of which is given up after two attempts."""
+    consumer, thread = consuming(server, handler, **options)
+    try:
+        eventually(lambda: left(server) == {"failed": count}, 30, "jobs that were given up")
+    finally:
+        consumer.stop()
+        thread.join()
+    assert (consumer.consumed.done, consumer.consumed.failed) == (0, 2 * count)
+    return [row[0] for row in server.rows("SELECT error FROM post.mail_failed ORDER BY id")]
+
+
+# no executor runs coroutine functions, which the last one is
+@pytest.mark.parametrize(
+    ("way", "kind"),
+    [
+        *product(("threads", "executor"), ("coroutine", "generator", "asynchronous_generator")),
+        ("threads", "not_awaited"),
+    ],
+)
+def test_work_that_a_handler_returns_is_not_done(server: Server, kind: str, way: str) -> None:
+    with contextlib.ExitStack() as stack:
+        options: dict[str, Any] = {}
+        if way == "executor":
+            options["executor"] = stack.enter_context(ThreadPoolExecutor(1))
+        put(server, 2)
+        for error in given_up(server, getattr(Returning, kind), 2, **options):
+            assert "returned a coroutine" in error or "returned a generator" in error
+    assert SEEN == []
+
+
+def test_work_that_a_process_can_not_send_back_is_not_done(server: Server) -> None:
+    put(server, 1)
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as executor:
+        (error,) = given_up(server, generator_in_a_process, 1, executor=executor)
+    assert "generator" in error
+
+
+def test_handlers_whose_body_never_runs_are_refused(server: Server) -> None:
+    class Deliver:
+        def __call__(self, payload: Any) -> Iterator[Any]:
+            yield payload
+
+    def plain(payload: Any) -> Iterator[Any]:
+        yield payload
+
+    for handler in (plain, functools.partial(plain), Returning.pieces, Deliver()):
+        with pytest.raises(TypeError, match="is a generator function, whose body never runs"):
+            Consumer(handle_of(mail), handler, conninfo(server))
+
+
+def test_a_handler_that_can_not_be_sent_to_processes_is_refused(server: Server) -> None:
+    with (
+        ProcessPoolExecutor(1, mp_context=get_context("spawn")) as executor,
+        pytest.raises(TypeError, match="can't be sent to the processes of the executor"),
+    ):
+        Consumer(handle_of(mail), lambda payload: None, conninfo(server), executor=executor)
+
+
+async def _leave(error: type[BaseException]) -> None:
+    raise error
+
+
+async def _cancel_itself(payload: Any) -> None:
+    task = asyncio.current_task()
+    assert task is not None
+    task.cancel()
+    await asyncio.sleep(0)
+
+
+async def _cancel_all(payload: Any) -> None:
+    for task in asyncio.all_tasks():
+        task.cancel()
+    await asyncio.sleep(0)
+
+
+async def _exit_below(payload: Any) -> None:
+    await asyncio.create_task(_leave(SystemExit))
+
+
+async def _interrupt_below(payload: Any) -> None:
+    await asyncio.create_task(_leave(KeyboardInterrupt))
+
+
+async def _exit(payload: Any) -> None:
+    await asyncio.sleep(0)
+    sys.exit()
+
+
+async def _stop_the_loop(payload: Any) -> None:
+    asyncio.get_running_loop().stop()
+    await asyncio.sleep(0)
+    raise ValueError("stopped")
+
+
+@pytest.mark.parametrize("concurrency", [1, 3])
+@pytest.mark.parametrize(
+    ("leave", "error"),
+    [
+        (_cancel_itself, "CancelledError: "),
+        (_cancel_all, "CancelledError: "),
+        (_exit_below, "SystemExit: "),
+        (_interrupt_below, "KeyboardInterrupt: "),
+        (_exit, "SystemExit: "),
+        (_stop_the_loop, "ValueError: stopped"),
+    ],
+)
+def test_one_job_does_not_end_the_event_loop(server: Server, leave: Any, error: str, concurrency: int) -> None:
+    async def handle(payload: Any) -> None:
+        if payload.address == "1":
+            await leave(payload)
+
+    put(server, 4)
+    consumer, thread = consuming(server, handle, concurrency=concurrency)
+    try:
+        eventually(lambda: left(server) == {"failed": 1, "done": 3}, 30, "all jobs, answered")
+        assert thread.is_alive()
+    finally:
+        consumer.stop()
+        thread.join()
+    assert server.rows("SELECT error FROM post.mail_failed") == [(error,)]
+
+
+def test_who_cancels_a_task_later_does_nothing_to_other_jobs(server: Server) -> None:
+    async def handle(payload: Any) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        asyncio.get_running_loop().call_later(0.01, task.cancel)
+        await asyncio.sleep(0)
+
+    put(server, 50)
+    assert mail.consume(conninfo(server), handle, until_empty=True).done == 50
+
+
+def test_a_request_to_cancel_that_was_not_heard_is_for_nobody_else(server: Server) -> None:
+    async def handle(payload: Any) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        if int(payload.address) % 2:
+            await asyncio.sleep(0)
+        else:
+            task.cancel()
+
+    put(server, 50)
+    assert mail.consume(conninfo(server), handle, until_empty=True).done == 50
+
+
+class Unspeakable(Exception):
+    """Nothing can be told of it."""
+
+    @property
+    def sqlstate(self) -> str:
+        raise SystemExit
+
+    def __str__(self) -> str:
+        raise KeyboardInterrupt
+
+
+def raise_unspeakable(payload: Any) -> None:
+    raise Unspeakable
+
+
+@pytest.mark.parametrize("way", ["threads", "executor", "tasks"])
+def test_an_error_of_which_nothing_can_be_told_is_a_failed_attempt(server: Server, way: str) -> None:
+    async def later(payload: Any) -> None:
+        raise Unspeakable
+
+    put(server, 3)
+    with ThreadPoolExecutor(1) as executor:
+        options: dict[str, Any] = {"executor": executor} if way == "executor" else {}
+        handler = later if way == "tasks" else raise_unspeakable
+        assert given_up(server, handler, 3, **options) == ["Unspeakable, which can't be told"] * 3
 
 
 def test_objects_with_an_asynchronous_call_are_handlers(server: Server) -> None:
@@ -413,6 +624,28 @@ def test_errors_that_can_not_be_told_or_have_another_below_are_told(
         ("RuntimeError: wrapped", "23505"),
         ("ValueError: costs 5 €", "38000"),
     ]
+
+
+def test_failures_are_told_in_the_log(server: Server, caplog: pytest.LogCaptureFixture) -> None:
+    def handle(payload: Any) -> None:
+        raise ValueError("no \x1b[31m such\nuser")
+
+    put(server, 1)
+    with caplog.at_level(logging.WARNING, "pgbgw.client"):
+        consumer, thread = consuming(server, handle)
+        try:
+            eventually(lambda: left(server)["failed"] == 1, what="a job that was given up")
+            put(server, 500)
+            eventually(lambda: left(server)["failed"] == 501, 30, what="jobs that were given up")
+        finally:
+            consumer.stop()
+            thread.join()
+    told = [message for message in caplog.messages if "failed" in message]
+    one = r"queue mail: (?:(\d+) jobs have failed, the first: )?job \d+ has failed: ValueError: no \\x1b\[31m such"
+    counts = [re.fullmatch(one, message) for message in told]
+    assert all(counts), told
+    assert sum(int(found[1] or 1) for found in counts if found) == 1002
+    assert len(told) < 100
 
 
 def test_an_error_that_the_database_can_not_store_is_told_in_ascii(pg: Pg) -> None:
@@ -474,6 +707,45 @@ def test_what_an_executor_cancels_goes_back(server: Server) -> None:
             ran.result(20)
     assert left(server) == {"done": 1, "ready": 5}
     assert server.value("SELECT max(attempt) FROM post.mail") == 0
+
+
+# arguments
+
+
+def test_lengths_of_time_are_given_in_any_form(server: Server) -> None:
+    for given in (5, 5.0, timedelta(seconds=5), pgbgw.seconds(5)):
+        put(server, 1)
+        consumed = mail.consume(conninfo(server), note, lease=given, poll=given, grace=given, until_empty=True)
+        assert consumed.done == 1
+    # longer than poll() and Event.wait() can wait
+    consumer, thread = consuming(server, note, poll=timedelta(days=100_000), lease=timedelta(days=10_000))
+    try:
+        eventually(lambda: left(server) == {"done": 4})
+        put(server, 1)
+        eventually(lambda: left(server) == {"done": 5}, 30, "a job that it was told of")
+    finally:
+        consumer.stop()
+        thread.join()
+    for name in ("lease", "poll", "grace"):
+        with pytest.raises(TypeError, match=f"{name} is a str, not a length of time: give seconds"):
+            mail.consume(conninfo(server), note, **{name: "5 s"})  # type: ignore[arg-type]
+        for wrong in (-1, float("nan"), float("inf"), timedelta(seconds=-1)):
+            with pytest.raises(ValueError, match=f"{name} can't be used as a length of time"):
+                mail.consume(conninfo(server), note, **{name: wrong})  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="lease is 0"):
+        mail.consume(conninfo(server), note, lease=0)
+
+
+def test_a_connection_is_not_where_the_server_is(server: Server) -> None:
+    with server.connect() as connection, pytest.raises(TypeError, match="makes connections of its own"):
+        mail.consume(connection, note)  # type: ignore[arg-type]
+
+
+def test_a_consumer_runs_once(server: Server) -> None:
+    consumer = Consumer(handle_of(mail), note, conninfo(server), until_empty=True)
+    consumer.run()
+    with pytest.raises(RuntimeError, match="a consumer runs once"):
+        consumer.run()
 
 
 # this process

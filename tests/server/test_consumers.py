@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from datetime import timedelta
 from multiprocessing import get_context
@@ -151,23 +151,77 @@ def test_a_consumer_is_told_of_jobs(server: Server) -> None:
         thread.join()
 
 
-def test_what_was_not_begun_goes_back(server: Server) -> None:
+def until_blocked(count: int) -> tuple[Callable[[Any], None], threading.Event, threading.Event]:
+    """A handler that is quick so many times and then lasts, the event of that, and one that ends it."""
     begun, go_on = threading.Event(), threading.Event()
+    quick = iter(range(count))
 
     def handle(payload: Any) -> None:
-        begun.set()
-        go_on.wait()
+        if next(quick, None) is None:
+            begun.set()
+            go_on.wait()
 
-    put(server, 10)
+    return handle, begun, go_on
+
+
+def test_what_was_not_begun_goes_back(server: Server) -> None:
+    handle, begun, go_on = until_blocked(200)
+    put(server, 1000)
     consumer, thread = consuming(server, handle)
     begun.wait()
     consumer.stop()
-    eventually(lambda: left(server)["ready"] >= 8, what="nothing more that is begun")
+    eventually(lambda: left(server) == {"ready": 799, "running": 1, "done": 200}, what="nothing more that is begun")
     go_on.set()
     thread.join()
-    assert consumer.consumed.done == 1
-    assert left(server) == {"ready": 9, "done": 1}
+    assert consumer.consumed.done == 201
+    assert consumer.consumed.released > 0
+    assert left(server) == {"ready": 799, "done": 201}
     assert server.value("SELECT max(attempt) FROM post.mail") == 0
+
+
+def test_jobs_that_handlers_do_not_begin_soon_are_for_others(server: Server) -> None:
+    """The first consumer has claimed many ahead when a job takes long; the second has nothing else to do."""
+    handle, begun, go_on = until_blocked(200)
+    put(server, 1000)
+    first, first_thread = consuming(server, handle)
+    begun.wait()
+    second, second_thread = consuming(server, note)
+    try:
+        eventually(lambda: left(server) == {"running": 1, "done": 999}, 20, "all jobs but one, done by the second")
+    finally:
+        go_on.set()
+        for consumer, thread in ((first, first_thread), (second, second_thread)):
+            consumer.stop()
+            thread.join()
+    assert (first.consumed.done, second.consumed.done) == (201, 799)
+    assert first.consumed.released > 0
+
+
+@pytest.mark.parametrize("way", ["threads", "executor", "tasks"])
+def test_two_consumers_share_two_jobs_that_take_long(server: Server, way: str) -> None:
+    go_on = threading.Event()
+
+    def wait(payload: Any) -> None:
+        SEEN.append(payload.address)
+        go_on.wait()
+
+    async def wait_in_a_task(payload: Any) -> None:
+        await asyncio.to_thread(wait, payload)
+
+    put(server, 2)
+    with ThreadPoolExecutor(2) as executor:
+        options: dict[str, Any] = {"executor": executor} if way == "executor" else {}
+        handler = wait_in_a_task if way == "tasks" else wait
+        consumers = [consuming(server, handler, **options) for _ in range(2)]
+        try:
+            eventually(lambda: len(SEEN) == 2, 20, "both jobs, begun")
+        finally:
+            go_on.set()
+            eventually(lambda: left(server) == {"done": 2}, 20, "both jobs, done")
+            for consumer, thread in consumers:
+                consumer.stop()
+                thread.join()
+    assert [(consumer.consumed.done, consumer.consumed.released) for consumer, _ in consumers] == [(1, 0), (1, 0)]
 
 
 def test_leases_are_renewed_while_handlers_work(server: Server) -> None:

@@ -47,6 +47,8 @@ loaded.interval_worker(
     "failing", every=seconds(1), database=database, when=faulty, run=sql("SELECT public.missing()"),
 )
 loaded.dynamic_worker("once", run=sql("SELECT 1"))
+# its runners are there when they are wanted
+loaded.schedule_table("plans", runs=2, database=database)
 """
 
 
@@ -105,7 +107,8 @@ def test_it_creates_the_extension_once_and_sees_every_process(cluster: Cluster, 
         pids = {row[0] for row in connection.execute("SELECT pid FROM pg_stat_activity WHERE pid IS NOT NULL")}
     assert (first.created, second.created) == (True, False)
     assert (first.version, first.database, first.elsewhere, first.warnings) == ("1.0", "postgres", (), ())
-    assert [(each.worker, each.process) for each in first.processes] == [("worker", 1), ("worker", 2), ("failing", 1)]
+    static = [("worker", 1), ("worker", 2), ("failing", 1), ("plans", 1)]
+    assert [(each.worker, each.process) for each in first.processes] == static
     assert {each.pid for each in second.processes} <= pids
 
 
@@ -119,7 +122,7 @@ def test_a_snapshot_shows_what_runs(cluster: Cluster, module: ModuleIR) -> None:
     assert (before.version, before.preloaded, before.processes, before.queues) == (None, False, (), ())
     assert after
     assert (after.version, after.preloaded) == ("1.0", True)
-    assert [each.worker for each in after.processes][-1] == "once"
+    assert [each.worker for each in after.processes][-4:] == ["once", "plans", "plans_runner", "plans_runner"]
     assert (after.queues[0].ready, after.queues[0].later, after.queues[0].failed) == (0, 0, 0)
     assert [each.name for each in after.settings] == ["loaded.database", "loaded.role", "loaded.faulty"]
 
@@ -188,7 +191,7 @@ def test_no_slot_is_told_with_a_number_that_helps(cluster: Cluster, module: Modu
     statement = next(line for line in (error.hint or "").splitlines() if "ALTER SYSTEM" in line)
     with_settings(cluster, shared_preload_libraries="loaded", max_worker_processes=statement.split()[-1].strip(';"'))
     with connect(cluster.conninfo()) as connection:
-        assert len(load(connection, module).processes) == 3
+        assert len(load(connection, module).processes) == 4
 
 
 def test_a_role_that_is_missing_is_told(cluster: Cluster, module: ModuleIR) -> None:

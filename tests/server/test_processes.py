@@ -15,13 +15,13 @@ from typing import Any
 import pytest
 
 from pgbgw.build.pgconfig import Pg
-from pgbgw.faults.waiting import eventually
+from pgbgw.faults.waiting import Red, eventually
 from tests.server.posts import FOLDER, Mail, clear, conninfo, left, mail, post_server
 from tests.server.running import Server
 from tests.server.test_cli_queues import ROOT, pgbgw
 
 HANDLERS = """
-import os, pathlib, sys, time
+import asyncio, os, pathlib, sys, time
 import psycopg
 
 def note(mail):
@@ -32,6 +32,10 @@ def block(mail):
     note(mail)
     while not pathlib.Path(mail.address).exists():
         time.sleep(0.01)
+
+async def asleep(mail):
+    note(mail)
+    await asyncio.to_thread(time.sleep, 600)
 
 async def later(mail):
     note(mail)
@@ -66,11 +70,13 @@ def folder(tmp_path: Path) -> Path:
 
 
 @contextlib.contextmanager
-def consuming(server: Server, folder: Path, handler: str, *options: str) -> Iterator[subprocess.Popen[str]]:
+def consuming(
+    server: Server, folder: Path, handler: str, *options: str, own_session: bool = False
+) -> Iterator[subprocess.Popen[str]]:
     with (folder / "log").open("w") as log, subprocess.Popen(
         [sys.executable, "-m", "pgbgw", "consume", "mails:mail", f"handlers:{handler}", "--dsn", conninfo(server),
          "--json", *options],
-        stdout=subprocess.PIPE, stderr=log, text=True, cwd=folder,
+        stdout=subprocess.PIPE, stderr=log, text=True, cwd=folder, start_new_session=own_session,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
     ) as process:  # fmt: skip
         try:
@@ -92,7 +98,7 @@ def pids(server: Server) -> set[int]:
 
 
 def both(server: Server, folder: Path) -> list[int]:
-    """The pids of two processes that have six jobs, more than one of them takes; each lasts until its file is there."""
+    """The pids of two processes that have one of six jobs each; each lasts until its file is there."""
     put(server, *(str(folder / name) for name in "abcdef"))
     return sorted(eventually(lambda: pids(server) if len(pids(server)) == 2 else None, 30, "two processes") or [])
 
@@ -118,6 +124,12 @@ def gone(*pids: int) -> bool:
     return True
 
 
+def claiming(server: Server) -> Any:
+    """How many connections claim jobs."""
+    query = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%mail_claim%' AND pid <> pg_backend_pid()"
+    return server.value(query)
+
+
 def test_a_process_that_is_killed_is_started_again(server: Server, folder: Path) -> None:
     with consuming(server, folder, "block", "--processes", "2", "--lease", "1") as process:
         first, second = both(server, folder)
@@ -130,13 +142,14 @@ def test_a_process_that_is_killed_is_started_again(server: Server, folder: Path)
         assert told(process) == {"done": 6, "failed": 0, "released": 0, "lost": 0, "restarted": 1}
 
 
-def test_a_signal_ends_all_of_them_and_no_job_is_lost(server: Server, folder: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_a_signal_ends_all_of_them_and_no_job_is_lost(server: Server, folder: Path, number: signal.Signals) -> None:
     with consuming(server, folder, "block", "--processes", "2") as process:
         both(server, folder)
-        process.send_signal(signal.SIGINT)
-        eventually(lambda: left(server) == {"running": 2, "ready": 4}, 30, "what was not begun, given back")
+        process.send_signal(number)
+        eventually(lambda: claiming(server) == 0, 30, "the end of all claims")
         let_go(folder)
-        assert told(process) == {"done": 2, "failed": 0, "released": 4, "lost": 0, "restarted": 0}
+        assert told(process) == {"done": 2, "failed": 0, "released": 0, "lost": 0, "restarted": 0}
     assert left(server) == {"done": 2, "ready": 4}
 
 
@@ -144,11 +157,49 @@ def test_a_second_signal_ends_the_time_of_handlers(server: Server, folder: Path)
     with consuming(server, folder, "block", "--processes", "2", "--grace", "1000") as process:
         both(server, folder)
         process.send_signal(signal.SIGTERM)
-        listens = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%mail_claim%' AND pid <> pg_backend_pid()"
-        eventually(lambda: server.value(listens) == 0, 30, "the end of all claims")
+        eventually(lambda: claiming(server) == 0, 30, "the end of all claims")
         process.send_signal(signal.SIGTERM)
         assert told(process)["done"] == 0
     assert left(server) == {"running": 2, "ready": 4}
+
+
+def test_a_signal_for_every_process_is_one(server: Server, folder: Path) -> None:
+    """As systemd sends it: those that are looked after get it twice, and handlers have their time all the same."""
+    with consuming(server, folder, "block", "--processes", "2", "--grace", "1000") as process:
+        first, second = both(server, folder)
+        for pid in (first, second):
+            os.kill(pid, signal.SIGTERM)
+        eventually(lambda: claiming(server) == 0, 30, "the end of all claims")
+        for pid in (first, second, process.pid):
+            os.kill(pid, signal.SIGTERM)
+        # nothing tells that they have heard it and go on, but that they are there
+        with pytest.raises(Red):
+            eventually(lambda: gone(first) or gone(second), 3, "a process that has ended")
+        let_go(folder)
+        assert told(process)["done"] == 2
+    assert left(server) == {"done": 2, "ready": 4}
+
+
+def test_a_terminal_that_interrupts_processes_which_begin_is_not_told_of_it(server: Server, folder: Path) -> None:
+    with consuming(server, folder, "note", "--processes", "2", own_session=True) as process:
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        # the first one is of multiprocessing itself
+        eventually(lambda: len(children.read_text().split()) >= 2, 30, "a process that begins")
+        os.killpg(process.pid, signal.SIGINT)
+        assert told(process)["done"] == 0
+        assert "Traceback" not in (folder / "log").read_text()
+
+
+@pytest.mark.parametrize("options", [(), ("--processes", "1")])
+def test_what_a_handler_runs_in_a_thread_does_not_outlive_its_time(
+    server: Server, folder: Path, options: tuple[str, ...]
+) -> None:
+    put(server, "a")
+    with consuming(server, folder, "asleep", "--grace", "0.1", *options) as process:
+        eventually(lambda: pids(server), 30, "a handler")
+        process.send_signal(signal.SIGTERM)
+        assert told(process)["done"] == 0
+        assert "killed" not in (folder / "log").read_text()
 
 
 def test_the_death_of_the_parent_ends_the_others(server: Server, folder: Path) -> None:
@@ -156,9 +207,10 @@ def test_the_death_of_the_parent_ends_the_others(server: Server, folder: Path) -
         first, second = both(server, folder)
         process.kill()
         process.wait()
-        eventually(lambda: left(server) == {"running": 2, "ready": 4}, 30, "what was not begun, given back")
+        eventually(lambda: claiming(server) == 0, 30, "the end of all claims")
         let_go(folder)
         eventually(lambda: gone(first, second), 30, "the end of both")
+        assert "Traceback" not in (folder / "log").read_text()
     assert left(server) == {"done": 2, "ready": 4}
 
 

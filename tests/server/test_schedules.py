@@ -175,13 +175,13 @@ def test_a_million_missed_times_are_not_counted_one_by_one(server: Server) -> No
 
 @pytest.mark.parametrize("how", ["terminate", "kill", "crash"])
 def test_a_run_that_is_cut_off_is_run_again_once(server: Server, how: str) -> None:
-    process = held(server)
+    process, mark = held(server), server.mark()
     ((due, _, _),) = runs(server, "nightly")
     if how == "terminate":
         server.rows("SELECT pg_terminate_backend(%s)", [process])
     elif how == "kill":
         os.kill(process, signal.SIGKILL)
-        eventually(lambda: _lives(server), 30, "the server after its crash")
+        server.wait_for_crash_recovery(mark)
     else:
         server.cluster.stop("immediate")
         server.cluster.start()
@@ -191,13 +191,6 @@ def test_a_run_that_is_cut_off_is_run_again_once(server: Server, how: str) -> No
     eventually(lambda: [row[1] for row in runs(server, "nightly")] == ["done"], 20, "the run")
     assert runs(server, "nightly")[0][0] == due
     assert noted(server, "nightly") == 1
-
-
-def _lives(server: Server) -> bool:
-    try:
-        return bool(server.value("SELECT pid FROM rota.workers() WHERE worker = 'often'"))
-    except psycopg.OperationalError:
-        return False
 
 
 def test_what_is_run_outside_a_transaction_is_not_run_again(server: Server) -> None:

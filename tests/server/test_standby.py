@@ -1,13 +1,21 @@
-"""Start times on a standby: what runs in recovery, and what begins with the promotion."""
+"""A standby: what runs in recovery, what begins with the promotion, and what was under way on the primary by then."""
 
 from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+from collections.abc import Iterator
+from pathlib import Path
 
 import psycopg
 import pytest
 
 from pgbgw.build.pgconfig import Pg
 from pgbgw.faults.waiting import eventually
-from tests.server.running import module_of, serving
+from pgbgw.server.embedded import throwaway_cluster
+from tests.server.running import Server, module_of, serving
 from tests.server.test_kinds import DECLARATIONS, pids, state
 
 
@@ -31,3 +39,69 @@ def test_start_times_around_promotion(pg: Pg) -> None:
         eventually(lambda: state(server, "taker") == ["idle", "idle"], within=20, what="the takers")
         server.rows("INSERT INTO kinds.letters (subject, size) VALUES ('promoted', 1)")
         eventually(lambda: server.value("SELECT count(*) FROM taken WHERE line LIKE '%promoted%'") == 1)
+
+
+@contextlib.contextmanager
+def following(primary: Server) -> Iterator[Server]:
+    """A standby that streams from a primary."""
+    here = primary.cluster
+    with throwaway_cluster(here.pg, start=False) as cluster:
+        shutil.rmtree(cluster.data)
+        cluster.data.mkdir()
+        cluster.user.own(cluster.data)
+        shutil.copytree(here.extension_dir(), cluster.extension_dir(), dirs_exist_ok=True)
+        command: list[str | Path] = [
+            here.pg.program("pg_basebackup"),
+            "-D",
+            cluster.data,
+            "-d",
+            here.conninfo(),
+            "-c",
+            "fast",
+            "-R",
+        ]
+        made = here.user.run(command, cwd=cluster.directory)
+        assert made.returncode == 0, made.stdout
+        cluster.set(here.settings)
+        cluster.start()
+        yield Server(cluster)
+
+
+def test_schedules_around_promotion(pg: Pg) -> None:
+    """The primary is killed in the middle of runs: one is begun anew, one is lost, and nothing ran before."""
+    setup = (DECLARATIONS / "rota.sql").read_text()
+    with serving(pg, module_of(DECLARATIONS / "rota.py"), setup) as primary, following(primary) as standby:
+        states = "SELECT DISTINCT state, pid FROM rota.workers()"
+        # others come by the clock in the middle of the test
+        runs = "rota.schedule_runs WHERE schedule IN ('nightly', 'vacuum')"
+        under_way = f"SELECT schedule, due FROM {runs} AND outcome = 'running'"
+        primary.rows("UPDATE orders SET held = true")
+        connection = primary.connect()
+        connection.execute("BEGIN; LOCK TABLE noted IN SHARE UPDATE EXCLUSIVE MODE")
+        primary.rows("SELECT rota.run_schedule('nightly'), rota.run_schedule('vacuum')")
+        eventually(lambda: len(primary.rows(under_way)) == 2, what="both runs")
+        begun = primary.rows(f"{under_way} ORDER BY id")
+        eventually(lambda: standby.rows(f"{under_way} ORDER BY id") == begun, what="the runs on the standby")
+        assert standby.rows(states) == [("stopped", None)]
+        # the session with the lock may end before the worker that waits for it, which would be done then
+        vacuum = primary.pid("rota vacuum")
+        assert vacuum is not None
+        os.kill(vacuum, signal.SIGSTOP)
+        os.kill(primary.cluster.status().pid or 0, signal.SIGKILL)
+        os.kill(vacuum, signal.SIGKILL)
+        connection.close()
+        assert standby.value("SELECT count(*) FROM noted WHERE by = 'nightly'") == 0
+        standby.rows("SELECT pg_promote()")
+        busy = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'rota nightly' AND wait_event = 'PgSleep'"
+        eventually(lambda: standby.rows(busy), 20, "the run on the new primary")
+        standby.rows("UPDATE orders SET held = false")
+        outcomes = f"SELECT schedule, due, outcome FROM {runs} ORDER BY id"
+        ended = {"nightly": "done", "vacuum": "lost"}
+        wanted = [(name, due, ended[name]) for name, due in begun]
+        eventually(lambda: standby.rows(outcomes) == wanted, 20, "the ends of both")
+        assert standby.value("SELECT count(*) FROM noted WHERE by = 'nightly'") == 1
+        # no time came twice, before or after
+        twice = "SELECT due FROM rota.schedule_runs WHERE schedule = 'often' GROUP BY due HAVING count(*) > 1"
+        last = standby.value("SELECT max(due) FROM rota.schedule_runs WHERE schedule = 'often'")
+        eventually(lambda: standby.value("SELECT max(due) FROM rota.schedule_runs WHERE schedule = 'often'") > last)
+        assert standby.rows(twice) == []

@@ -57,6 +57,29 @@ ROOT = Path(__file__).parents[2]
         ("@fortnightly", "no such name", "@fortnightly"),
         ("@reboot", "a start of the machine is no time", "@reboot"),
         ("@daily *", "unexpected here", "*"),
+        ("@every", "a number is missing", ""),
+        ("@every,7 minutes", "not a number", ",7"),
+        ("@every minute", "not a number", "minute"),
+        ("@every 7m", "not a number", "7m"),
+        ("@every 7", "a unit is missing", ""),
+        ("@every 7 weeks", "no such unit", "weeks"),
+        ("@every 7 minutess", "no such unit", "minutess"),
+        ("@every 7 hour\x00", "a zero byte", "\x00"),
+        ("@every 0 seconds", "out of range", "0 seconds"),
+        ("@every 36526  days", "out of range", "36526  days"),
+        ("@every 99999999999999999999 seconds", "out of range", "99999999999999999999 seconds"),
+        ("@every 7 minutes from 2026-01-01T00:00:00Z", "unexpected here", "from"),
+        ("@every 7 minutes since", "a time is missing", ""),
+        ("@every 7 minutes since now", "not a time", "now"),
+        ("@every 7 minutes since 2026-01-01", "not a time", "2026-01-01"),
+        ("@every 7 minutes since 2026-01-01T00:00", "not a time", "2026-01-01T00:00"),
+        ("@every 7 minutes since 2026-02-29T00:00Z", "not a time", "2026-02-29T00:00Z"),
+        ("@every 7 minutes since 2026-01-01T24:00Z", "not a time", "2026-01-01T24:00Z"),
+        ("@every 7 minutes since 2026-01-01T00:00:60Z", "not a time", "2026-01-01T00:00:60Z"),
+        ("@every 7 minutes since 2026-01-01T00:00:00.5Z", "not a time", "2026-01-01T00:00:00.5Z"),
+        ("@every 7 minutes since 2026-01-01T00:00+0200", "not a time", "2026-01-01T00:00+0200"),
+        ("@every 7 minutes since 0001-01-01T00:00Z", "not a time", "0001-01-01T00:00Z"),
+        ("@every 7 minutes since 2026-01-01T00:00Z on", "unexpected here", "on"),
         ("* * * *", "less than five fields", ""),
         ("", "less than five fields", ""),
         ("* * * * * * *", "more than six fields", "*"),
@@ -106,6 +129,40 @@ def test_what_a_schedule_consists_of() -> None:
     assert cron != "@daily"
     with pytest.raises(TypeError, match="immutable"):
         cron.__init__("@daily")
+
+
+@pytest.mark.parametrize(
+    ("text", "period", "anchor"),
+    [
+        ("@every 7 minutes", 420, "2000-01-01T00:00Z"),
+        (" @EVERY\t1  Day ", 86_400, "2000-01-01T00:00Z"),
+        ("@every 90 seconds since 2026-01-01T00:00:30Z", 90, "2026-01-01T00:00:30Z"),
+        ("@every 2 hour Since 2024-02-29t12:00z", 7200, "2024-02-29T12:00Z"),
+        ("@every 1 hours since 2026-01-01T02:30+05:45 ", 3600, "2025-12-31T20:45Z"),
+        ("@every 36525 days since 1969-12-31T23:59:59-01:00", 36525 * 86_400, "1970-01-01T00:59:59Z"),
+    ],
+)
+def test_intervals(text: str, period: int, anchor: str) -> None:
+    cron = Cron(text)
+    at = int(datetime.fromisoformat(anchor).timestamp())
+    assert (cron.period, cron.anchor) == (period, at)
+    assert not any((cron.seconds, cron.hours, cron.days, cron.weekdays, cron.any_hour, cron.with_seconds))
+
+    def no_clocks(_: int) -> tuple[int, int]:
+        raise AssertionError("an interval goes by no clocks")
+
+    # nothing before its start, which is the first time
+    assert cron.due(no_clocks, at - 10**9) == at
+    assert cron.due(no_clocks, at - 1) == at
+    assert cron.due(no_clocks, at) == at + period
+    assert cron.due(no_clocks, at + 3 * period - 1) == at + 3 * period
+    assert pickle.loads(pickle.dumps(cron)).period == period
+
+
+def test_an_interval_by_the_clocks_of_a_zone() -> None:
+    """They only show it: it is as long when they change."""
+    found = _next("@every 12 hours since 2026-03-28T02:00+01:00", "Europe/Paris", "2026-03-28T00:00Z", 4)
+    assert found == ["03-28 02:00 +0100", "03-28 14:00 +0100", "03-29 03:00 +0200", "03-29 15:00 +0200"]
 
 
 def _next(expression: str, zone: str, after: str, count: int = 1, **rules: str) -> list[str]:
@@ -276,6 +333,9 @@ def test_zones_that_are_missing(name: str, hint: str) -> None:
         ("0 12 * 1,4,7,10 *", "at 12:00 in every 3rd month from January on"),
         ("@yearly", "at 00:00 on the 1st of the month in January"),
         ("0 0 1-31 * fri", "every day at 00:00"),
+        ("@every 420 seconds", "every 7 minutes"),
+        ("@every 1 hours", "every hour"),
+        ("@every 2 days since 2026-01-01T00:00+01:00", "every 2 days since 2025-12-31T23:00:00Z"),
     ],
 )  # fmt: skip
 def test_sentences(expression: str, told: str) -> None:
@@ -302,6 +362,8 @@ def test_the_verb_speaks_json() -> None:
         "time_zone": "UTC",
         "gap": "after",
         "repeated": "first",
+        "not_before": None,
+        "not_after": None,
         "sentence": "every day at 00:00",
         "due": ["2027-01-02T00:00:00+00:00", "2027-01-03T00:00:00+00:00"],
     }
@@ -310,18 +372,33 @@ def test_the_verb_speaks_json() -> None:
 def test_the_verb_shows_what_is_declared(tmp_path: Path) -> None:
     file = tmp_path / "rota.py"
     file.write_text(
-        "from pgbgw import Extension, sql\n"
+        "from pgbgw import Extension, minutes, sql\n"
         'rota = Extension("rota", database="postgres")\n'
         'rota.cron_worker("report", "30 2 * * *", time_zone="Europe/Paris", gap="skip", run=sql("SELECT 1"))\n'
         'rota.cron_worker("tidy", "@weekly", run=sql("SELECT 1"))\n'
+        'rota.cron_worker("beat", every=minutes(7), since="2026-01-01T01:00+01:00", run=sql("SELECT 1"))\n'
+        'rota.cron_worker("late", "@daily", time_zone="Europe/Paris", not_before="2027-04-01T00:00+02:00",\n'
+        '                 not_after="2027-04-02T02:00Z", jitter=minutes(5), run=sql("SELECT 1"))\n'
     )
     result = _run(str(file), "--from", "2027-03-28", "-n", "1")
     assert result.stdout == (
         "report: every day at 02:30, Europe/Paris (30 2 * * *)\n  2027-03-29T02:30:00+02:00\n"
         "tidy: at 00:00 on Sunday, UTC (@weekly)\n  2027-04-04T00:00:00+00:00\n"
+        "beat: every 7 minutes since 2026-01-01T00:00:00Z, UTC (@every 7 minutes since 2026-01-01T00:00:00Z)\n"
+        "  2027-03-28T00:06:00+00:00\n"
+        "late: every day at 00:00, Europe/Paris (@daily), not before 2027-04-01T00:00:00+02:00,"
+        " not after 2027-04-02T04:00:00+02:00, beginning up to 5 min later\n  2027-04-01T00:00:00+02:00\n"
     )
+    # at either end, and no more
+    late = json.loads(_run(str(file), "--from", "2027-03-28", "--json").stdout)[3]
+    assert late["due"] == ["2027-04-01T00:00:00+02:00", "2027-04-02T00:00:00+02:00"]
     told = json.loads(_run(str(file), "--from", "2027-03-28", "-n", "1", "--json").stdout)
-    assert [(each["worker"], each["gap"]) for each in told] == [("report", "skip"), ("tidy", "after")]
+    assert [(each["worker"], each["gap"]) for each in told] == [
+        ("report", "skip"),
+        ("tidy", "after"),
+        ("beat", "after"),
+        ("late", "after"),
+    ]
     assert _run(str(file), "--gap", "skip").exit_code == 2
     file.write_text(file.read_text().replace("@weekly", "@fortnightly"))
     broken = _run(str(file))
@@ -354,10 +431,10 @@ def test_the_headers_need_stdint_alone(tmp_path: Path) -> None:
                f"-I{ROOT / 'c_templates/static'}", str(source)]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    included = {line for path in ("cron.h", "cron_parse.h", "calendar.h")
+    included = {line for path in ("cron.h", "cron_text.h", "cron_parse.h", "calendar.h")
                 for line in (ROOT / "c_templates/static" / path).read_text().splitlines()
                 if line.startswith("#include")}  # fmt: skip
-    assert included == {"#include <stdint.h>", '#include "cron.h"'}
+    assert included == {"#include <stdint.h>", '#include "cron.h"', '#include "cron_text.h"'}
 
 
 def test_the_package_needs_the_core_alone() -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,8 @@ from pgbgw.build import CompileError, CompilerMessage, StageError, ToolMissing, 
 from pgbgw.cli.app import MISSING, SERVER, USAGE, cli
 from pgbgw.cli.logs import WorkerLines
 from pgbgw.cli.project import Done, Project, Record
-from pgbgw.observe import QueueNames, StateNames, Subject
+from pgbgw.cli.terminal import json_text, note, printable, table, warning
+from pgbgw.observe import QueueNames, StateNames, Subject, TableNames
 from pgbgw.origin import Origin
 from pgbgw.server import ServerError
 from pgbgw.server.load import LoadError
@@ -288,7 +290,8 @@ def test_a_compiler_message_is_shown_at_the_declared_value(monkeypatch: pytest.M
 
 SUBJECT = Subject(
     "shop", "1.0", "shop.workers", ("task",), ("mail worker",), (QueueNames("q", "a", "b"),),
-    (StateNames("s", "shop.s"),), ("shop.x",),
+    (StateNames("s", "shop.s"),), ("shop.x",), "shop.schedule_status",
+    (TableNames("jobs", "shop.jobs", "shop.jobs_runs"),),
 )  # fmt: skip
 
 
@@ -301,6 +304,49 @@ def test_what_run_remembers_is_read_back(folder: Path) -> None:
     assert Project(folder).latest == record
     assert Project(folder).latest is not None
     assert [path.name for path in (folder / ".pgbgw").iterdir()] == ["project.json"]
+
+
+def test_what_an_earlier_version_remembered_has_no_schedules() -> None:
+    written = {name: value for name, value in SUBJECT.to_json().items() if name not in ("schedules", "tables")}
+    assert Subject.from_json(written) == replace(SUBJECT, schedules=None, tables=())
+
+
+def test_what_a_terminal_would_take_for_a_command_is_spelt() -> None:
+    assert printable("día\x1b[2J\x07\x9b\u202e\n") == "día\\x1b[2J\\x07\\x9b\\u202e\\n"
+    assert printable("one\n\ttwo\r", lines=True) == "one\n\ttwo\\r"
+
+
+def test_tables_and_notes_spell_it(capsys: pytest.CaptureFixture[str]) -> None:
+    table(["a\x1b[2J"], [["b\x1b]0;c\x07\u202e"], ["d\x9b31m"]])
+    note("e\x1b[2J")
+    warning("f\x1b[2J")
+    found = capsys.readouterr()
+    assert found.out.split() == [r"a\x1b[2J", r"b\x1b]0;c\x07\u202e", r"d\x9b31m"]
+    assert found.err == "e\\x1b[2J\nwarning: f\\x1b[2J\n"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no disk that is always full")
+@pytest.mark.parametrize("arguments", [["schedule", "@daily"], ["schedule", "@daily", "--json"], ["explain"], ["-h"]])
+def test_a_full_disk_is_told(arguments: list[str]) -> None:
+    with open("/dev/full", "w") as full:
+        ran = subprocess.run(
+            [sys.executable, "-m", "pgbgw", *arguments],
+            stdout=full, stderr=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)},
+        )  # fmt: skip
+    assert ran.returncode == USAGE
+    assert ran.stderr.splitlines()[-1] == "error: could not write the output: No space left on device"
+    assert "Traceback" not in ran.stderr
+
+
+def test_json_is_json_and_spells_it_too() -> None:
+    value = {"é\x1b\x7f": ["\x9b\u202e\U000e0041\ud800\n", float("nan"), float("inf"), (-float("inf"), 1.5)]}
+    text = json_text(value)
+    assert all(each.isprintable() or each == "\n" for each in text)
+    assert "é" in text
+    text_of_numbers = ["NaN", "Infinity", ["-Infinity", 1.5]]
+    assert json.loads(text, parse_constant=pytest.fail) == {
+        "é\x1b\x7f": ["\x9b\u202e\U000e0041\ud800\n", *text_of_numbers]
+    }
 
 
 def test_a_spoilt_record_is_told(folder: Path) -> None:

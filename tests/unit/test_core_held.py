@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pgbgw._core import CopyError, Held, Layout, _job, _live_slabs, decode_copy, lease_keys
+from pgbgw._core import CopyError, Held, Layout, _job, _live_slabs, decode_copy, lease_keys, of_each_layout
 from tests.copybinary import row, stream
 
 LAYOUT = Layout(["id", "token", "payload"], ["int8", "int8", "bytea"], payload=["payload"])
@@ -103,6 +103,16 @@ def test_keys_are_arrays_in_binary(count: int) -> None:
     ids, tokens = lease_keys(job(2**62 + number) for number in range(count))
     found = decode_copy(stream(row(ids, tokens)), ["int8[]", "int8[]"])
     assert found == [([2**62 + number for number in range(count)], [5] * count)]
+
+
+def test_one_job_of_each_layout() -> None:
+    other = Layout(["id", "token", "payload"], ["int8", "int8", "bytea"])
+    one, two, three, four = job(), job(), job(layout=other), job()
+    assert of_each_layout(iter([one, two, three, four])) == [one, three, four]
+    assert of_each_layout([]) == []
+    wrong: Any = [one, 1]
+    with pytest.raises(TypeError, match="not a job: int"):
+        of_each_layout(wrong)
 
 
 def test_keys_are_of_jobs_that_have_them() -> None:

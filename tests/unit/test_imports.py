@@ -25,18 +25,19 @@ ONLY: dict[str, set[str]] = {
     "codegen": {"ir", "c_templates"},
     "declare": {"diagnostics", "sqltext", "_core", "calendar"},
     "calendar": {"_core"},
+    "crontab": {"calendar", "sqltext"},
     "_core": set(),
 }
 
-# A module, and what it may import beside that: a declared queue is what a program uses at run time as well.
-ALSO: dict[str, set[str]] = {"declare.calls": {"client"}}
+# A module, and what it may import beside that: declared queues and schedules are what programs use at run time as well.
+ALSO: dict[str, set[str]] = {"declare.calls": {"client"}, "declare.schedule_calls": {"client"}}
 
 # A part of the package, and other parts that it never imports.
 NEVER: dict[str, set[str]] = {"check": {"codegen"}, "lower": {"codegen"}}
 
 # A library, with its companions such as psycopg_pool, and the only modules or parts of the package that may import it.
 RESERVED: dict[str, set[str]] = {
-    "psycopg": {"client", "server", "observe", "faults", "cli", "testing"},
+    "psycopg": {"client", "server", "observe", "faults", "cli", "testing", "crontab"},
     "jinja2": {"codegen.environment"},
     "pglast": {"sqltext"},
 }

@@ -118,10 +118,10 @@ ROWS = (
     ),
     error(
         "BGW507",
-        "producers or operators of a queue are no names of roles",
+        "producers, operators and the like are no names of roles",
         """
-        CREATE EXTENSION grants EXECUTE on the queue's functions to these roles. Give one name, or several in a tuple;
-        the roles have to exist by then.
+        CREATE EXTENSION grants EXECUTE on the functions of a queue, or for schedules, to these roles. Give one name, or
+        several in a tuple; the roles have to exist by then.
         """,
         wrong="""
         class Order(Payload):

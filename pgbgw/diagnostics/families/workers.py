@@ -268,6 +268,20 @@ ROWS = (
         """,
     ),
     error(
+        "BGW419",
+        "schedule is given twice, or not at all",
+        """
+        A cron worker has a cron expression, or in its place an interval: every=, and since= for when the first of its
+        times was. What clocks leave out or show twice plays no part in intervals.
+        """,
+        wrong="""
+        shop.cron_worker("beat", "*/7 * * * *", every=minutes(7), run=sql("SELECT 1"))
+        """,
+        right="""
+        shop.cron_worker("beat", every=minutes(7), run=sql("SELECT 1"))
+        """,
+    ),
+    error(
         "BGW420",
         "worker runs SQL without a database",
         """
@@ -347,6 +361,81 @@ ROWS = (
         shop = Extension("shop", database="shopdb")
         pause = shop.int_setting("pause", 10, min=1, unit="s")
         shop.interval_worker("beat", every=pause, run=sql("SELECT 1"))
+        """,
+    ),
+    error(
+        "BGW425",
+        "time of a schedule can't be used",
+        """
+        since=, not_before= and not_after= take a datetime with a time zone, or a text in ISO 8601 with an offset from
+        UTC, or a Z; in whole seconds. A time without an offset would be another one on each machine. not_after= is not
+        earlier than not_before=.
+        """,
+        wrong="""
+        shop.cron_worker("beat", every=minutes(7), since="2026-01-01T00:00:00", run=sql("SELECT 1"))
+        """,
+        right="""
+        shop.cron_worker("beat", every=minutes(7), since="2026-01-01T00:00:00+01:00", run=sql("SELECT 1"))
+        """,
+    ),
+    error(
+        "BGW426",
+        "extension has operators and no schedules",
+        """
+        operators= of an extension are roles that look at its schedules and steer them. Without a worker that runs by
+        the calendar there is nothing for them: a queue has operators= of its own.
+        """,
+        wrong="""
+        shop = Extension("shop", database="shopdb", operators="support")
+        shop.interval_worker("beat", every=minutes(1), run=sql("SELECT 1"))
+        """,
+        right="""
+        shop = Extension("shop", database="shopdb", operators="support")
+        shop.cron_worker("beat", "* * * * *", run=sql("SELECT 1"))
+        """,
+    ),
+    error(
+        "BGW427",
+        "retries of a schedule can't be used",
+        """
+        A run that fails is tried again retries= times, 0 to 32766, unless the next time of its schedule comes first.
+        The first retry waits for backoff, and each further one twice as long as the one before, up to backoff_limit.
+        Both are durations above zero and up to a year, and the first is not the longer one.
+        """,
+        wrong="""
+        shop.cron_worker("tidy", "0 2 * * *", run=sql("SELECT 1"), retries=3, backoff=hours(2))
+        """,
+        right="""
+        shop.cron_worker("tidy", "0 2 * * *", run=sql("SELECT 1"), retries=3, backoff=minutes(2))
+        """,
+    ),
+    error(
+        "BGW428",
+        "overlap of a schedule can't be used",
+        """
+        overlap= is "wait", "skip" or allow(n) with n from 1 to 100: so many runs may be under way beside each other,
+        each in a process of its own. With "skip" the end of a run settles all that came due until then, and nothing is
+        left that missed=catch_up(n) could make up for.
+        """,
+        wrong="""
+        shop.cron_worker("poll", "* * * * *", run=sql("SELECT 1"), missed=catch_up(5), overlap="skip")
+        """,
+        right="""
+        shop.cron_worker("poll", "* * * * *", run=sql("SELECT 1"), missed="once", overlap="skip")
+        """,
+    ),
+    error(
+        "BGW431",
+        "option of a schedule table can't be used",
+        """
+        runs= is how many runs may be under way at a time, from 1 to 256: each has a process, which is launched when it
+        is wanted. keep= is for how long it is kept what became of a run, from an hour to ten years.
+        """,
+        wrong="""
+        shop.schedule_table("jobs", runs=0)
+        """,
+        right="""
+        shop.schedule_table("jobs", runs=4)
         """,
     ),
 )

@@ -18,6 +18,8 @@ from pgbgw.faults.checks import leases
 from pgbgw.faults.checks import producers
 from pgbgw.faults.checks import endurance
 from pgbgw.faults.checks import copies
+from pgbgw.faults.checks import schedules
+from pgbgw.faults.checks import tables
 from pgbgw.faults.checks import security
 from pgbgw.faults.checks import injection
 
@@ -36,9 +38,11 @@ __all__ = [
     "leases",
     "producers",
     "resources",
+    "schedules",
     "security",
     "sessions",
     "shutdown",
     "signals",
     "slots",
+    "tables",
 ]

@@ -17,7 +17,7 @@ from pgbgw.faults.stage import Line, Stage, require
 from pgbgw.faults.waiting import eventually
 from pgbgw.sqltext import quote_ident
 
-__all__: list[str] = []
+__all__ = ["swapped"]
 
 _COPY = "pgbgw_test_copy"
 _ASIDE = "pgbgw_test_aside"
@@ -86,7 +86,7 @@ def restored(stage: Stage) -> str:
     jobs = stage.enqueue(line, 6)
     _move(stage, line, jobs[-1], line.queue.later, ("attempt", "run_at"), ("attempt", "now()"))
     _move(stage, line, jobs[-2], line.queue.failed, ("attempts", "sqlstate"), ("attempt + 1", "'P0001'"))
-    with _swapped(stage):
+    with swapped(stage):
         # the request is for all databases of the server, so it is the copy alone that pauses from here on
         mark = stage.mark()
         stage.rows(f"SELECT {stage.module.resume.name}()", dbname=_ASIDE)
@@ -119,7 +119,7 @@ def restored_leases(stage: Stage) -> str:
     require(acknowledge(stage, leased, {done: held[done]}) == [], "a lease was lost")
     waiting = put(stage, leased, 2)
     history = leased.queue.history
-    with _swapped(stage):
+    with swapped(stage):
         found = stage.rows(f"SELECT id, token FROM {lease_of(leased).running} ORDER BY id")
         require(found == [(job, held[job]) for job in others], f"leased in the copy: {found}")
         if history is not None:
@@ -153,7 +153,7 @@ def _woken_and_paused(stage: Stage, line: Line) -> None:
 
 
 @contextlib.contextmanager
-def _swapped(stage: Stage) -> Iterator[None]:
+def swapped(stage: Stage) -> Iterator[None]:
     """A dump of the database, restored, in its place; the original comes back when the block ends."""
     own = quote_ident(stage.database)
     elsewhere = "template1"

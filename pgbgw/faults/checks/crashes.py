@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from functools import partial
 
 from pgbgw.faults.check import check
@@ -12,6 +10,7 @@ from pgbgw.faults.probe import SCHEMA
 from pgbgw.faults.shown import gauges, job_counters, read, wrong_gauges
 from pgbgw.faults.stage import Stage, require
 from pgbgw.faults.waiting import eventually
+from pgbgw.faults.workers import kill
 from pgbgw.ir.model import WorkerIR
 
 __all__ = ["kill_backend", "launch"]
@@ -21,19 +20,11 @@ _SLOW = 1_000
 _QUICK = 3_000
 
 
-def _kill(stage: Stage, pid: int) -> None:
-    """SIGKILL to a server process, as the kernel sends it when memory runs out, and wait for the end of recovery."""
-    mark = stage.mark()
-    os.kill(pid, signal.SIGKILL)
-    stage.told(rf"PID {pid}\) was terminated by signal 9", mark)
-    stage.wait_for_crash_recovery(mark)
-
-
 def kill_backend(stage: Stage) -> None:
     """SIGKILL to a session that has nothing to do with us."""
     connection = stage.connect("postgres")
     try:
-        _kill(stage, connection.info.backend_pid)
+        kill(stage, connection.info.backend_pid)
     finally:
         connection.close()
 
@@ -65,7 +56,7 @@ def _revive_takers(stage: Stage) -> None:
 def worker_working(stage: Stage) -> str:
     """A job of each queue is in hand, and one of their processes is killed."""
     taken = take(stage)
-    _kill(stage, taken[-1].pid)
+    kill(stage, taken[-1].pid)
     _revive_takers(stage)
     again(stage, taken)
     return f"recovered, undone and taken again; {finish(stage, taken)}"
@@ -81,7 +72,7 @@ def worker_working(stage: Stage) -> str:
 def worker_idle(stage: Stage) -> str:
     """One of each kind is enough: a crash ends them all."""
     before = stage.pids()
-    _kill(stage, before[stage.static[0].name, 1])
+    kill(stage, before[stage.static[0].name, 1])
     _back(stage)
     require(not set(before.values()) & set(stage.pids().values()), "a process has outlived the crash")
     _revive_takers(stage)
@@ -120,7 +111,7 @@ def launched(stage: Stage) -> str:
     pid = eventually(lambda: stage.pid(worker.title), what=f'a process of "{worker.title}"') or 0
     busy = "SELECT wait_event FROM pg_stat_activity WHERE pid = %s"
     eventually(lambda: stage.rows(busy, [pid]) == [("PgSleep",)], what="the launched worker at work")
-    _kill(stage, pid)
+    kill(stage, pid)
     release(stage)
     _back(stage)
     require(not stage.done(worker.name), "what the killed process did is there")
@@ -164,7 +155,7 @@ def draining_twice(stage: Stage) -> str:
         began = _calls(stage)
         eventually(partial(_more_calls, stage, began), 20, f"{_SLOW // 4} calls of the handler")
         pids = [pid for (name, _), pid in stage.pids().items() if name in {taker.name for taker in line.takers}]
-        _kill(stage, eventually(partial(_busy, stage, pids), what="a worker that drains")[0])
+        kill(stage, eventually(partial(_busy, stage, pids), what="a worker that drains")[0])
         _revive_takers(stage)
         found.append(len(stage.done(line.name)))
         require(found[-1] < len(jobs), "all jobs were done before the crash")
@@ -205,7 +196,7 @@ def enqueueing(stage: Stage) -> str:
     try:
         connection.execute("BEGIN")
         lost = stage.enqueue(line, 5, connection=connection, start=21)
-        _kill(stage, connection.info.backend_pid)
+        kill(stage, connection.info.backend_pid)
     finally:
         connection.close()
     _revive_takers(stage)
@@ -231,7 +222,7 @@ def restart_never(stage: Stage) -> str:
     never = {worker.name for worker in stage.static if worker.restart is None}
     before = [key for key in stage.pids() if key[0] in never]
     kill_backend(stage)
-    back = {worker.name for worker in stage.module.workers if worker.restart is not None and worker.kind != "dynamic"}
+    back = {worker.name for worker in stage.module.workers if worker.restart is not None and not worker.launched}
     eventually(lambda: back <= {name for name, _ in stage.pids()}, 20, "the other workers")
     left = [key for key in stage.pids() if key[0] in never]
     require(not left, f"back after the crash: {left}")

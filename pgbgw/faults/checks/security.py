@@ -79,8 +79,8 @@ def public(stage: Stage) -> str:
 @check(
     "security.monitor",
     "a member of pg_monitor looks at workers and shared state, and tries everything else",
-    "It sees processes, shared state, how many jobs there are, which queues are paused, what became of schedules, and"
-    " no job; it can't stop, resume or launch workers.",
+    "It sees processes, shared state, how many jobs there are, which queues are paused, schedules and what became of"
+    " them, and no job; it can't stop, resume or launch workers.",
     rules=(8,),
 )
 def monitor(stage: Stage) -> str:
@@ -90,13 +90,17 @@ def monitor(stage: Stage) -> str:
         *(state.function.name for state in stage.module.shared),
         *(queue.counts for queue in stage.module.queues),
     ]
+    # what the views of schedules call
+    called = [stage.module.local_time.name] if stage.module.local_time is not None else []
     views = [state.view for state in stage.module.shared]
     if stage.module.queues:
         views.append(stage.module.paused_queues)
     if stage.module.schedules is not None:
         views += [stage.module.schedules.view, stage.module.schedules.runs]
+    for table in stage.module.tables:
+        views += [table.table, table.view, table.runs]
     shown = [f"SELECT * FROM {name}" for name in (*(f"{name}()" for name in functions), *views)]
-    calls, accesses = _calls(stage, functions), _accesses(stage, views)
+    calls, accesses = _calls(stage, [*functions, *called]), _accesses(stage, views)
     with role(stage, "pg_monitor") as reader:
         with stage.connect(user=reader) as connection:
             for statement in shown:

@@ -316,7 +316,7 @@ def switch(stage: Stage) -> str:
     """Settings are looked at in the loop, and not only when workers are registered."""
     switched = {setting.variable for setting in stage.module.settings if setting.name in stage.switches}
     workers = [worker for worker in stage.module.workers if switched & {worker.when, worker.unless}]
-    names = {worker.name for worker in workers if worker.kind != "dynamic"}
+    names = {worker.name for worker in workers if not worker.launched}
     before = stage.pids()
     _turn(stage, on=False)
     eventually(lambda: {each.state for each in _static(stage) if each.worker in names} == {"paused"}, what="a pause")

@@ -73,6 +73,7 @@ kinds.queue_worker(
 )
 kinds.cron_worker("rota", "0 3 * * *", time_zone="Europe/Paris", run=sql("SELECT 1"))
 kinds.cron_worker("sweep", "30 4 * * sun", run=sql("VACUUM pg_class"), transaction=False, timeout=seconds(60))
+kinds.schedule_table("plans", runs=2, restart=seconds(1))
 kinds.interval_worker(
     "tick",
     every=every,

@@ -2,7 +2,7 @@
 
 from pgbgw import Counter, Extension, SharedStats, Text, call, catch_up, seconds, sql
 
-rota = Extension("rota", database="postgres")
+rota = Extension("rota", database="postgres", operators="rota_ops")
 
 
 class Runs(SharedStats):

@@ -1,3 +1,5 @@
+CREATE ROLE rota_ops LOGIN;
+CREATE ROLE rota_stranger LOGIN;
 CREATE TABLE public.noted (by text, at timestamptz DEFAULT clock_timestamp());
 CREATE TABLE public.orders (number integer DEFAULT 1, held boolean DEFAULT false, failing boolean DEFAULT false);
 INSERT INTO public.orders DEFAULT VALUES;

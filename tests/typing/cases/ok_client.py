@@ -10,8 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlalchemy.orm import Session, scoped_session
 
 import pgbgw
-from pgbgw import Extension, Payload, seconds
-from pgbgw.client import Consumed, GiveUp, Job
+from pgbgw import Extension, Payload, seconds, sql
+from pgbgw.client import Consumed, GiveUp, Job, ScheduleRun, ScheduleStatus
 
 shop = Extension("shop", database="shopdb")
 
@@ -22,6 +22,7 @@ class Mail(Payload):
 
 
 mail = shop.queue("mail", Mail, lease=seconds(60))
+report = shop.cron_worker("report", "@daily", run=sql("SELECT 1"))
 
 
 def produce(connection: psycopg.Connection[tuple[object, ...]], pool: ConnectionPool) -> int | None:
@@ -62,3 +63,21 @@ def run(jobs: Sequence[Job[Mail]], connection: psycopg.Connection[tuple[object, 
     with pgbgw.connect("dbname=shopdb") as database:
         database.queue("mail").enqueue({"address": "a"})
     return mail.consume("dbname=shopdb", deliver, concurrency=2)
+
+
+def steer(connection: psycopg.Connection[tuple[object, ...]], session: Session) -> list[ScheduleRun]:
+    report.run_now(connection)
+    paused: bool = report.pause(session) and report.resume(session)
+    report.change(connection, "@hourly", time_zone="Europe/Paris" if paused else None)
+    status: ScheduleStatus = report.status(connection)
+    named: list[ScheduleRun] = pgbgw.connect().schedule(status.name).runs(3)
+    return named + report.runs(connection, limit=1)
+
+
+async def steer_asynchronously(pool: AsyncConnectionPool, session: AsyncSession) -> datetime | None:
+    await report.run_now(pool)
+    paused: bool = await report.pause(pool) or await report.resume(session)
+    await report.change(pool, "@hourly" if paused else None)
+    runs: list[ScheduleRun] = await report.runs(session)
+    status: ScheduleStatus = await report.status(pool)
+    return status.next_run if runs else None

@@ -10,7 +10,7 @@ from pgbgw import (
     call, days, hours, milliseconds, minutes, seconds, sql,
 )
 
-shop = Extension("shop", schema="public", database="shopdb", role="clerk")
+shop = Extension("shop", schema="public", database="shopdb", role="clerk", operators=["e"])
 pause = shop.int_setting("pause", 10, min=1, max=60, unit="s", context="sighup", flags=["not_in_sample"])
 pace = shop.real_setting("pace", 0.5, min=0.1, max=10.0, unit="min", description="Minutes between two rounds.")
 dbname = shop.string_setting("dbname", "postgres", context="postmaster")

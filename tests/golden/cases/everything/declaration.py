@@ -1,8 +1,8 @@
 """Everything at once: what compilers and analyzers are shown, and a server installs."""
 
 from pgbgw import (
-    Boolean, Counter, EnumOption, Extension, Float, Gauge, Integer, Json, Payload, SharedStats, Text, Timestamp, call,
-    milliseconds, minutes, seconds, sql,
+    Boolean, Counter, EnumOption, Extension, Float, Gauge, Integer, Json, Payload, SharedStats, Text, Timestamp, allow, call,
+    days, milliseconds, minutes, seconds, sql,
 )  # fmt: skip
 
 shop = Extension("shop", version="1.2", database="postgres", comment="Jobs of the shop.")
@@ -38,6 +38,7 @@ class Mail(Payload):
 state = shop.shared_stats("state", State)
 mails = shop.queue("mails", Mail, retries=2, backoff=seconds(1))
 notes = shop.queue("notes", Mail, retries=0)
+letters = shop.queue("letters", Mail, lease=minutes(1), history=days(7), unique=True, consumers=("pg_monitor",))
 shop.shutdown(flag=state.halted)
 
 shop.queue_worker(
@@ -59,3 +60,5 @@ shop.dynamic_worker(
 shop.dynamic_worker("sweep", run=sql("CALL public.sweep(:n)"), args={"n": "bigint"}, transaction=False, notify=False)
 shop.c_worker("sampler", source="sampler.c", function="shop_sample", every=seconds(1), on_done=state.hot.add())
 shop.c_worker("counter", source="sampler.c", function="shop_count", every=nap, sql=True, timeout=seconds(2))
+shop.cron_worker("close", "0 22 * * mon-fri", time_zone="Europe/Paris", run=call("public.close"), overlap=allow(2))
+shop.schedule_table("errands", runs=2)

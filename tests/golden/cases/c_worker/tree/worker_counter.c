@@ -73,7 +73,7 @@ work(Datum main_arg)
 	if (timeout > 0)
 		enable_timeout_after(STATEMENT_TIMEOUT, timeout);
 	probe_count(main_arg);
-	probe_check_constraints();
+	probe_fire_triggers();
 	if (timeout > 0)
 		disable_timeout(STATEMENT_TIMEOUT, true);
 	/* a cancel that came late is still this round's */

@@ -115,7 +115,7 @@ register_workers(void)
 						BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION,
 						BgWorkerStart_RecoveryFinished, 10,
 						0, slot++);
-	/* sessions launch these */
+	/* these are launched when they are wanted */
 	slot += 4;
 	Assert(slot == 5);
 }

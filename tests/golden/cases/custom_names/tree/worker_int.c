@@ -188,7 +188,7 @@ work(const OddIntLaunch *launch)
 	unpack(launch);
 	prepare();
 	run();
-	odd_check_constraints();
+	odd_fire_triggers();
 	if (timeout > 0)
 		disable_timeout(STATEMENT_TIMEOUT, true);
 	CHECK_FOR_INTERRUPTS();

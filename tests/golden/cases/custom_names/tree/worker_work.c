@@ -143,6 +143,7 @@ work(void)
 	if (batch->njobs > batch->nfailed)
 	{
 		odd_run_jobs(batch, &handler);
+		odd_fire_triggers();
 		odd_reset_session();
 	}
 	odd_settle(batch);

@@ -149,7 +149,7 @@ work(const TasksNothingLaunch *launch)
 		enable_timeout_after(STATEMENT_TIMEOUT, timeout);
 	prepare();
 	run();
-	tasks_check_constraints();
+	tasks_fire_triggers();
 	if (timeout > 0)
 		disable_timeout(STATEMENT_TIMEOUT, true);
 	CHECK_FOR_INTERRUPTS();

@@ -233,7 +233,7 @@ work(const TasksTextsLaunch *launch)
 	unpack(launch);
 	prepare();
 	run();
-	tasks_check_constraints();
+	tasks_fire_triggers();
 	if (timeout > 0)
 		disable_timeout(STATEMENT_TIMEOUT, true);
 	CHECK_FOR_INTERRUPTS();

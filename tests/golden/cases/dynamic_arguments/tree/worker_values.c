@@ -303,7 +303,7 @@ work(const TasksValuesLaunch *launch)
 	unpack(launch);
 	prepare();
 	run();
-	tasks_check_constraints();
+	tasks_fire_triggers();
 	if (timeout > 0)
 		disable_timeout(STATEMENT_TIMEOUT, true);
 	CHECK_FOR_INTERRUPTS();

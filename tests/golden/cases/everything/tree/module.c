@@ -63,12 +63,19 @@ static const struct config_enum_entry shop_mood_options[] = {
  * What the running transaction has put into the queues: jobs that may run,
  * with ids above a number, and jobs that wait, for no time before another.
  */
-static int64 filled_after[2];
-static TimestampTz filled_later[2];
+static int64 filled_after[3];
+static TimestampTz filled_later[3];
 static bool filled = false;
 
 /* Whether the running transaction has paused a queue, or let one go on. */
 static bool pauses_changed = false;
+
+/* When the first lease ends that the running transaction has given, by queue. */
+static TimestampTz leased_until[3];
+static bool leased = false;
+
+/* Whether the running transaction has changed schedules. */
+static bool schedules_changed = false;
 
 /* Whether the running transaction has installed the extension, or accepted it. */
 static bool announced = false;
@@ -81,6 +88,7 @@ static void register_worker(const char *title, int process, int count,
 static void at_transaction_end(XactEvent event, void *arg);
 static void at_subtransaction_end(SubXactEvent event, SubTransactionId my_id,
 								  SubTransactionId parent_id, void *arg);
+static void tell_leases(void);
 static void forget_filled(void);
 static int64 last_id(Relation table, const char *sequence);
 static Datum note_insert(FunctionCallInfo fcinfo, int queue, const char *sequence);
@@ -242,6 +250,12 @@ register_workers(void)
 {
 	int			slot = 0;
 
+	for (int process = 1; process <= 1; process++)
+		register_worker("shop keeper", process, 1,
+						"shop_keeper_main",
+						BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION,
+						BgWorkerStart_RecoveryFinished, 1,
+						0, slot++);
 	for (int process = 1; process <= shop_hands; process++)
 		register_worker("shop deliver", process, shop_hands,
 						"shop_deliver_main",
@@ -266,9 +280,9 @@ register_workers(void)
 						BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION,
 						BgWorkerStart_RecoveryFinished, 10,
 						0, slot++);
-	/* sessions launch these */
+	/* these are launched when they are wanted */
 	slot += 1;
-	/* sessions launch these */
+	/* these are launched when they are wanted */
 	slot += 4;
 	for (int process = 1; process <= 1; process++)
 		register_worker("shop sampler", process, 1,
@@ -282,7 +296,21 @@ register_workers(void)
 						BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION,
 						BgWorkerStart_RecoveryFinished, 10,
 						0, slot++);
-	Assert(slot == 10 + shop_hands);
+	for (int process = 1; process <= 2; process++)
+		register_worker("shop close", process, 2,
+						"shop_close_main",
+						BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION,
+						BgWorkerStart_RecoveryFinished, 10,
+						0, slot++);
+	for (int process = 1; process <= 1; process++)
+		register_worker("shop errands", process, 1,
+						"shop_errands_main",
+						BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION,
+						BgWorkerStart_RecoveryFinished, 1,
+						0, slot++);
+	/* these are launched when they are wanted */
+	slot += 2;
+	Assert(slot == 16 + shop_hands);
 }
 
 static void
@@ -336,18 +364,33 @@ at_transaction_end(XactEvent event, void *arg)
 				filled_later[0] != DT_NOEND)
 			{
 				shop_lower_marks(0, filled_after[0], filled_later[0]);
-				shop_wake(0, shop_hands);
+				shop_wake(1, shop_hands);
 			}
 			if (filled_after[1] != PG_INT64_MAX ||
 				filled_later[1] != DT_NOEND)
 			{
 				shop_lower_marks(1, filled_after[1], filled_later[1]);
-				shop_wake(shop_hands, 1);
+				shop_wake(1 + shop_hands, 1);
 			}
+			if (filled_after[2] != PG_INT64_MAX ||
+				filled_later[2] != DT_NOEND)
+			{
+				shop_lower_marks(2, filled_after[2], filled_later[2]);
+				shop_wake(0, 1);
+			}
+			if (leased)
+				tell_leases();
 			/* another extension, or another copy of it, has other pauses */
 			if (announced || pauses_changed)
 				pg_atomic_fetch_add_u64(&shop_shared->pauses, 1);
 			announced = announced || pauses_changed;
+			if (announced || schedules_changed)
+				pg_atomic_fetch_add_u64(&shop_shared->schedule_changes, 1);
+			announced = announced || schedules_changed;
+			if (shop_push_changes(true))
+			{
+				shop_wake(13 + shop_hands, 1);
+			}
 			if (announced)
 				shop_wake(0, shop_shared->nslots);
 			/* FALLTHROUGH */
@@ -357,6 +400,9 @@ at_transaction_end(XactEvent event, void *arg)
 			if (filled)
 				forget_filled();
 			pauses_changed = false;
+			leased = false;
+			schedules_changed = false;
+			(void) shop_push_changes(false);
 			announced = false;
 			break;
 		default:
@@ -380,6 +426,41 @@ at_subtransaction_end(SubXactEvent event, SubTransactionId my_id,
 		default:
 			break;
 	}
+}
+
+/*
+ * The running transaction gives leases that end no earlier than "end".
+ */
+void
+shop_note_lease(int queue, TimestampTz end)
+{
+	if (!leased)
+	{
+		for (int i = 0; i < (int) lengthof(leased_until); i++)
+			leased_until[i] = DT_NOEND;
+	}
+	leased = true;
+	leased_until[queue] = Min(leased_until[queue], end);
+}
+
+/*
+ * Have them taken back in time, once they are committed.
+ */
+static void
+tell_leases(void)
+{
+	if (leased_until[2] != DT_NOEND &&
+		shop_lower_ends(2, leased_until[2]))
+		shop_wake(0, 1);
+}
+
+/*
+ * The running transaction changes schedules.
+ */
+void
+shop_note_schedules_changed(void)
+{
+	schedules_changed = shop_shared != NULL;
 }
 
 /*
@@ -565,6 +646,24 @@ shop_notes_later_wake(PG_FUNCTION_ARGS)
 	return note_later(fcinfo, 1);
 }
 
+PG_FUNCTION_INFO_V1(shop_letters_wake);
+PG_FUNCTION_INFO_V1(shop_letters_later_wake);
+
+/*
+ * Triggers of the queue "letters".
+ */
+Datum
+shop_letters_wake(PG_FUNCTION_ARGS)
+{
+	return note_insert(fcinfo, 2, "letters_id_seq");
+}
+
+Datum
+shop_letters_later_wake(PG_FUNCTION_ARGS)
+{
+	return note_later(fcinfo, 2);
+}
+
 PG_FUNCTION_INFO_V1(shop_announce);
 
 /*
@@ -575,8 +674,8 @@ Datum
 shop_announce(PG_FUNCTION_ARGS)
 {
 	const char *const served[] = {
-		shop_dbname,
 		"postgres",
+		shop_dbname,
 	};
 	char	   *database;
 

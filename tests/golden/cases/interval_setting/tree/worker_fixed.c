@@ -109,7 +109,7 @@ work(void)
 		enable_timeout_after(STATEMENT_TIMEOUT, timeout);
 	prepare();
 	run();
-	clock_check_constraints();
+	clock_fire_triggers();
 	if (timeout > 0)
 		disable_timeout(STATEMENT_TIMEOUT, true);
 	/* a cancel that came late is still this round's */

@@ -370,6 +370,7 @@ extern bool post_begin(const PostWorkerSpec *worker);
 extern bool post_restored_copy(void);
 extern void post_commit(void);
 extern void post_check_constraints(void);
+extern void post_fire_triggers(void);
 extern void post_reset_session(void);
 extern void post_find_function(List *name, int nargs, const Oid *types,
 							   FmgrInfo **kept);

@@ -41,8 +41,14 @@
 /* The longest pause between two attempts after errors, ms. */
 #define LONGEST_BACKOFF	60000L
 
+/* After that an error that only repeats is logged again, ms. */
+#define LOGGED_AGAIN	(SECS_PER_HOUR * 1000)
+
 /* The shortest one before somebody may have mended what is missing, ms. */
 #define MENDED_WAIT		1000L
+
+/* A wait longer than that is not to be relied on to end in time, ms. */
+#define LONG_WAIT		500L
 
 /* What one round allocates; reset before the next. */
 MemoryContext my_worker_loop_context = NULL;
@@ -71,12 +77,14 @@ static int	looks = 0;
 static int	failures = 0;
 static int	last_sqlerrcode = 0;
 static char last_message[256];
+static TimestampTz logged_at = 0;
 
 static void require_shared(void);
 static void publish(void);
 static void detach(int code, Datum arg);
 static void back_off(const ErrorData *error);
 static int64 backing_off(void);
+static void wait_until_woken(int64 timeout);
 
 /*
  * Become a worker that was registered when the server started.
@@ -375,6 +383,31 @@ my_worker_remaining(int64 every)
 }
 
 /*
+ * Wait until somebody sets the latch, for so many milliseconds at most.
+ *
+ * Linux lets a wait end late by up to a thousandth of it, which is much where
+ * that is a minute.  So of a long one the last part is a wait of its own.
+ */
+static void
+wait_until_woken(int64 timeout)
+{
+	TimestampTz end = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), timeout);
+	int64		last = timeout > LONG_WAIT ? timeout / 100 : 0;
+	int			events;
+
+	events = WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+					   (long) (timeout - last), wait_event);
+	if (last == 0 || (events & WL_LATCH_SET) != 0)
+		return;
+
+	/* a clock that was set back must not make it longer */
+	last = Min(last, TimestampDifferenceMilliseconds(GetCurrentTimestamp(), end));
+	if (last > 0)
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						 (long) last, wait_event);
+}
+
+/*
  * Wait until the timeout, in milliseconds, or until somebody sets the latch.
  */
 void
@@ -405,9 +438,7 @@ my_worker_sleep(int64 timeout)
 	 */
 	if (!((volatile MyWorkerProcessSlot *) my_slot)->woken &&
 		!ConfigReloadPending && !InterruptPending)
-		(void) WaitLatch(MyLatch,
-						 WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-						 (long) Min(timeout, (int64) INT_MAX), wait_event);
+		wait_until_woken(Min(timeout, (int64) INT_MAX));
 
 	if (((volatile MyWorkerProcessSlot *) my_slot)->woken)
 	{
@@ -525,9 +556,13 @@ back_off(const ErrorData *error)
 	last_sqlerrcode = error->sqlerrcode;
 	my_worker_set_text(last_message, sizeof(last_message), message);
 
-	/* of an error that repeats, log the 1st, 2nd, 4th, 8th ... */
-	if (!repeats || (failures & (failures - 1)) == 0)
+	/* of an error that repeats, log the 1st, 2nd, 4th ... and one an hour */
+	if (!repeats || (failures & (failures - 1)) == 0 ||
+		TimestampDifferenceExceeds(logged_at, failed_at, LOGGED_AGAIN))
+	{
 		EmitErrorReport();
+		logged_at = failed_at;
+	}
 
 	/* whoever cancels a round, or lets it time out, does not want it again */
 	if (error->sqlerrcode == ERRCODE_QUERY_CANCELED)

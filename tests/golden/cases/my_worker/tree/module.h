@@ -387,6 +387,7 @@ extern bool my_worker_begin(const MyWorkerWorkerSpec *worker);
 extern bool my_worker_restored_copy(void);
 extern void my_worker_commit(void);
 extern void my_worker_check_constraints(void);
+extern void my_worker_fire_triggers(void);
 extern void my_worker_reset_session(void);
 extern void my_worker_find_function(List *name, int nargs, const Oid *types,
 									FmgrInfo **kept);

@@ -90,6 +90,7 @@ my_worker_override_settings(void)
 		{"default_transaction_isolation", "read committed"},
 		{"default_transaction_read_only", "off"},
 		{"default_transaction_deferrable", "off"},
+		{"exit_on_error", "off"},
 		{"array_nulls", "on"},
 		{"row_security", "on"},
 #if PG_VERSION_NUM < 190000
@@ -316,6 +317,19 @@ my_worker_check_constraints(void)
 	statement->constraints = NIL;
 	statement->deferred = false;
 	AfterTriggerSetState(statement);
+}
+
+/*
+ * Fire all deferred triggers now, as commit would: there they would have
+ * neither the role nor the timeout of what has queued them.
+ *
+ * SET CONSTRAINTS is not enough, since a trigger may set them to be deferred
+ * again and queue another one.
+ */
+void
+my_worker_fire_triggers(void)
+{
+	AfterTriggerFireDeferred();
 }
 
 /*

@@ -144,6 +144,7 @@ work(void)
 	if (batch->njobs > batch->nfailed)
 	{
 		my_worker_run_jobs(batch, &handler);
+		my_worker_fire_triggers();
 		my_worker_reset_session();
 	}
 	my_worker_settle(batch);

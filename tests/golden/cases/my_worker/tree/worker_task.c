@@ -174,7 +174,7 @@ work(const MyWorkerTaskLaunch *launch)
 	unpack(launch);
 	prepare();
 	run();
-	my_worker_check_constraints();
+	my_worker_fire_triggers();
 	if (timeout > 0)
 		disable_timeout(STATEMENT_TIMEOUT, true);
 	CHECK_FOR_INTERRUPTS();

@@ -146,6 +146,7 @@ work(void)
 	if (batch->njobs > batch->nfailed)
 	{
 		mailer_run_jobs(batch, &handler);
+		mailer_fire_triggers();
 		mailer_reset_session();
 	}
 	mailer_settle(batch);

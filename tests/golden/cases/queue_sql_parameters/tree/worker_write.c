@@ -193,6 +193,7 @@ work(void)
 	if (batch->njobs > batch->nfailed)
 	{
 		billing_run_jobs(batch, &handler);
+		billing_fire_triggers();
 		billing_reset_session();
 	}
 	billing_settle(batch);

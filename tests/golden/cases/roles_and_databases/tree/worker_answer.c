@@ -137,6 +137,7 @@ work(void)
 	if (batch->njobs > batch->nfailed)
 	{
 		office_run_jobs(batch, &handler);
+		office_fire_triggers();
 		office_reset_session();
 	}
 	office_settle(batch);

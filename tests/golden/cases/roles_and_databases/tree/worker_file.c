@@ -109,7 +109,7 @@ work(void)
 		enable_timeout_after(STATEMENT_TIMEOUT, timeout);
 	prepare();
 	run();
-	office_check_constraints();
+	office_fire_triggers();
 	if (timeout > 0)
 		disable_timeout(STATEMENT_TIMEOUT, true);
 	/* a cancel that came late is still this round's */

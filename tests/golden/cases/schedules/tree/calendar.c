@@ -20,10 +20,22 @@
 #include "cron_parse.h"
 #include "module.h"
 
+/* By how much a run may be late that is not to be made up for, ms. */
+#define LATEST			60000
+
 /* Seconds from 1970-01-01 to 2000-01-01. */
 #define EPOCHS_APART	((int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY)
 
+/*
+ * Names with digits that the tz database has, but for those of Etc.
+ */
+static const char *const numbered_zones[] = {
+	"EST5EDT", "CST6CDT", "MST7MDT", "PST8PDT", "GMT0", "GMT+0", "GMT-0"
+};
+
 static int	offset_at(void *zone, int64_t at, int64_t *offset, int64_t *until);
+static bool is_place(const char *name);
+static pg_tz *zone_of(const char *name);
 static pg_tz *find_zone(const char *name);
 static void parse(const char *expression, pgbgw_cron *cron);
 
@@ -52,12 +64,43 @@ offset_at(void *zone, int64_t at, int64_t *offset, int64_t *until)
 	return 0;
 }
 
+/*
+ * Whether a name can be one of the tz database.  Others that have digits are
+ * POSIX specifications: the server makes a zone of each, and keeps it for
+ * ever.
+ */
+static bool
+is_place(const char *name)
+{
+	if (strpbrk(name, "0123456789") == NULL)
+		return true;
+	if (pg_strncasecmp(name, "Etc/GMT", 7) == 0)
+		return strspn(name + 7, "+-0123456789") == strlen(name + 7) && strlen(name) <= 10;
+	for (int i = 0; i < (int) lengthof(numbered_zones); i++)
+	{
+		if (pg_strcasecmp(name, numbered_zones[i]) == 0)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * A time zone by its name, or NULL.
+ */
+static pg_tz *
+zone_of(const char *name)
+{
+	pg_tz	   *zone = is_place(name) ? pg_tzset(name) : NULL;
+
+	return zone != NULL && pg_tz_acceptable(zone) ? zone : NULL;
+}
+
 static pg_tz *
 find_zone(const char *name)
 {
-	pg_tz	   *zone = pg_tzset(name);
+	pg_tz	   *zone = zone_of(name);
 
-	if (zone == NULL || !pg_tz_acceptable(zone))
+	if (zone == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("time zone \"%s\" not recognized", name),
@@ -86,25 +129,80 @@ parse(const char *expression, pgbgw_cron *cron)
 }
 
 /*
- * The first time after "after" at which a schedule is due by the clocks of a
- * time zone; DT_NOEND if there is none.  "rules" are those of calendar.h.
+ * The times of an expression by the clocks of a time zone, whenever.
+ */
+RotaDueTimes
+rota_times_of(const char *expression, const char *time_zone, bool skip_gap,
+			  bool repeat)
+{
+	RotaDueTimes times = {
+		.expression = expression,
+		.time_zone = time_zone,
+		.rules = (skip_gap ? PGBGW_SKIP_GAP : 0) | (repeat ? PGBGW_REPEAT : 0),
+		.not_before = DT_NOBEGIN,
+		.not_after = DT_NOEND,
+	};
+
+	return times;
+}
+
+/*
+ * The first time after "after" at which a schedule is due; DT_NOEND if there
+ * is none.
  */
 TimestampTz
-rota_due_after(const char *expression, const char *time_zone, int rules,
-			   TimestampTz after)
+rota_due_after(const RotaDueTimes *times, TimestampTz after)
 {
 	pgbgw_cron	cron;
 	pgbgw_zone	zone;
 	int64_t		due = 0;
 
-	parse(expression, &cron);
+	parse(times->expression, &cron);
 	zone.offset_at = offset_at;
-	zone.zone = find_zone(time_zone);
+	zone.zone = find_zone(times->time_zone);
+	/* at either end something may be due */
+	if (after < times->not_before)
+		after = times->not_before - 1;
 	if (TIMESTAMP_NOT_FINITE(after) ||
-		!pgbgw_cron_due(&cron, &zone, rules, pgbgw_floor_div(after, USECS_PER_SEC) + EPOCHS_APART, &due))
+		!pgbgw_cron_due(&cron, &zone, times->rules, pgbgw_floor_div(after, USECS_PER_SEC) + EPOCHS_APART, &due))
 		return DT_NOEND;
 	due = (due - EPOCHS_APART) * USECS_PER_SEC;
-	return IS_VALID_TIMESTAMP(due) ? due : DT_NOEND;
+	return IS_VALID_TIMESTAMP(due) && due <= times->not_after ? due : DT_NOEND;
+}
+
+/*
+ * Of the times that are due, from "first" until now, the one that is run now:
+ * the first of as many as are made up for, or DT_NOBEGIN where that is none
+ * and they are too late.  A run begins up to "jitter" after it is due, in us.
+ */
+TimestampTz
+rota_missed_due(const RotaDueTimes *times, int missed, int64 jitter,
+				TimestampTz first, TimestampTz now)
+{
+	int			wanted = Max(missed, 1);
+	TimestampTz *last = palloc(sizeof(TimestampTz) * wanted);
+	int64		span = LATEST;
+	int			found;
+	TimestampTz result;
+
+	/* there may be millions, of which the last ones count */
+	for (;;)
+	{
+		TimestampTz from = TimestampTzPlusMilliseconds(now, -span);
+		TimestampTz due = from <= first ? first : rota_due_after(times, from);
+
+		found = 0;
+		for (; due <= now; due = rota_due_after(times, due))
+			last[found++ % wanted] = due;
+		if (found >= wanted || from <= first)
+			break;
+		span *= 4;
+	}
+	result = last[found > wanted ? found % wanted : 0];
+	pfree(last);
+	if (missed == 0 && result < TimestampTzPlusMilliseconds(now, -LATEST) - jitter)
+		return DT_NOBEGIN;
+	return result;
 }
 
 PG_FUNCTION_INFO_V1(rota_next_run);
@@ -115,7 +213,7 @@ PG_FUNCTION_INFO_V1(rota_next_run);
 Datum
 rota_next_run(PG_FUNCTION_ARGS)
 {
-	int			rules = 0;
+	RotaDueTimes times;
 	TimestampTz due;
 
 	rota_require_shared();
@@ -123,16 +221,47 @@ rota_next_run(PG_FUNCTION_ARGS)
 	for (int i = 0; i < PG_NARGS(); i++)
 		if (PG_ARGISNULL(i))
 			PG_RETURN_NULL();
-	if (PG_GETARG_BOOL(3))
-		rules |= PGBGW_SKIP_GAP;
-	if (PG_GETARG_BOOL(4))
-		rules |= PGBGW_REPEAT;
-	due = rota_due_after(text_to_cstring(PG_GETARG_TEXT_PP(0)),
-						 text_to_cstring(PG_GETARG_TEXT_PP(1)),
-						 rules, PG_GETARG_TIMESTAMPTZ(2));
+	times = rota_times_of(text_to_cstring(PG_GETARG_TEXT_PP(0)),
+						  text_to_cstring(PG_GETARG_TEXT_PP(1)),
+						  PG_GETARG_BOOL(3), PG_GETARG_BOOL(4));
+	due = rota_due_after(&times, PG_GETARG_TIMESTAMPTZ(2));
 	if (due == DT_NOEND)
 		PG_RETURN_NULL();
 	PG_RETURN_TIMESTAMPTZ(due);
+}
+
+PG_FUNCTION_INFO_V1(rota_local_time);
+
+/*
+ * What the clocks of a time zone show; NULL where that is not known.  SQL's
+ * own function takes some names for abbreviations, which have no summer time.
+ */
+Datum
+rota_local_time(PG_FUNCTION_ARGS)
+{
+	TimestampTz at;
+	pg_tz	   *zone;
+	Timestamp	shown;
+	struct pg_tm tm;
+	fsec_t		fsec;
+	int			offset;
+
+	rota_require_shared();
+	/* not STRICT either */
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+		PG_RETURN_NULL();
+	at = PG_GETARG_TIMESTAMPTZ(0);
+	zone = zone_of(text_to_cstring(PG_GETARG_TEXT_PP(1)));
+	if (zone == NULL)
+		PG_RETURN_NULL();
+	if (TIMESTAMP_NOT_FINITE(at))
+		PG_RETURN_TIMESTAMP(at);
+	if (timestamp2tm(at, &offset, &tm, &fsec, NULL, zone) != 0 ||
+		tm2timestamp(&tm, fsec, NULL, &shown) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
+				 errmsg("timestamp out of range")));
+	PG_RETURN_TIMESTAMP(shown);
 }
 
 PG_FUNCTION_INFO_V1(rota_note_schedules);

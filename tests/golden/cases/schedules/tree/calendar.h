@@ -11,7 +11,7 @@
  * that the clocks show a time that it names.  Any other is due once for each
  * such time, when the clocks come to it or have passed over it: a time that
  * clocks leave out is due at the moment at which they go forward, and of a
- * time that they show twice the first counts.
+ * time that they show twice the first counts.  An interval goes by no clocks.
  *
  * Needs nothing but cron.h.  What is known of time zones comes from the
  * caller.
@@ -22,10 +22,6 @@
 #define PGBGW_CALENDAR_H
 
 #include "cron.h"
-
-#define PGBGW_MINUTE_SECS	60
-#define PGBGW_HOUR_SECS		3600
-#define PGBGW_DAY_SECS		86400
 
 /* After the last year of a timestamp, 294276, nothing is due. */
 #define PGBGW_LAST_TIME		INT64_C(9224318016000)
@@ -59,45 +55,6 @@ typedef struct pgbgw_zone
 	pgbgw_offset_at offset_at;
 	void	   *zone;
 } pgbgw_zone;
-
-/* Division that rounds down, also below 0. */
-static inline int64_t
-pgbgw_floor_div(int64_t number, int64_t by)
-{
-	return number / by - (number % by < 0);
-}
-
-static inline int
-pgbgw_is_leap(int64_t year)
-{
-	return year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-}
-
-static inline int
-pgbgw_days_in(int64_t year, int month)
-{
-	static const int8_t days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
-
-	return days[month - 1] + (month == 2 && pgbgw_is_leap(year));
-}
-
-/*
- * Days from 1970-01-01 to the first of a month.
- */
-static inline int64_t
-pgbgw_month_begins(int64_t year, int month)
-{
-	static const int16_t before[] = {0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334};
-	int64_t		past = year - 1;
-	int64_t		days = past * 365;
-
-	days += pgbgw_floor_div(past, 4);
-	days -= pgbgw_floor_div(past, 100);
-	days += pgbgw_floor_div(past, 400);
-	days += before[month - 1] + (month > 2 && pgbgw_is_leap(year));
-	/* so many lie between 0001-01-01 and 1970-01-01 */
-	return days - 719162;
-}
 
 /*
  * The date of a day that is counted from 1970-01-01.
@@ -160,6 +117,8 @@ pgbgw_cron_days(const pgbgw_cron *cron, int64_t year, int month)
 static inline int
 pgbgw_cron_comes(const pgbgw_cron *cron)
 {
+	if (cron->period > 0)
+		return 1;
 	for (int year = 2000; year < 2000 + PGBGW_CYCLE; year++)
 		for (int month = 1; month <= 12; month++)
 			if (pgbgw_cron_days(cron, year, month) != 0)
@@ -375,37 +334,6 @@ pgbgw_due_once(const pgbgw_cron *cron, const pgbgw_zone *zone, int skip_gap,
 }
 
 /*
- * pgbgw_cron_due
- *		The first time after "after" at which a schedule is due.
- *
- * "rules" are PGBGW_SKIP_GAP and PGBGW_REPEAT or 0.  Returns PGBGW_DUE, or
- * PGBGW_NEVER, or what the zone's function has returned below 0.
- */
-static inline int
-pgbgw_cron_due(const pgbgw_cron *cron, const pgbgw_zone *zone, int rules,
-			   int64_t after, int64_t *due)
-{
-	int64_t		by_clock;
-	int			once;
-	int			result;
-
-	if (after < -PGBGW_LAST_TIME || after >= PGBGW_LAST_TIME)
-		return PGBGW_NEVER;
-	if (cron->flags & PGBGW_CRON_ANY_HOUR)
-		return pgbgw_due_by_clock(cron, zone, after, due);
-
-	once = pgbgw_due_once(cron, zone, rules & PGBGW_SKIP_GAP, after, due);
-	if (once < 0 || (rules & PGBGW_REPEAT) == 0)
-		return once;
-
-	/* all that the clocks show, and what they leave out besides */
-	result = pgbgw_due_by_clock(cron, zone, after, &by_clock);
-	if (result == PGBGW_DUE && (once == PGBGW_NEVER || by_clock < *due))
-		*due = by_clock;
-	return result < 0 ? result : (once | result);
-}
-
-/*
  * pgbgw_interval_due
  *		The first time after "after" that is a whole number of periods away
  *		from "anchor", in any one unit.
@@ -431,6 +359,53 @@ pgbgw_interval_due(int64_t anchor, int64_t period, int64_t after, int64_t *due)
 		return PGBGW_NEVER;
 	*due = after + (int64_t) ahead;
 	return PGBGW_DUE;
+}
+
+/*
+ * The same for a schedule that is an interval: nothing is due before its
+ * anchor.
+ */
+static inline int
+pgbgw_since_anchor(const pgbgw_cron *cron, int64_t after, int64_t *due)
+{
+	if (after < cron->anchor)
+		*due = cron->anchor;
+	else if (!pgbgw_interval_due(cron->anchor, cron->period, after, due))
+		return PGBGW_NEVER;
+	return *due <= PGBGW_LAST_TIME;
+}
+
+/*
+ * pgbgw_cron_due
+ *		The first time after "after" at which a schedule is due.
+ *
+ * "rules" are PGBGW_SKIP_GAP and PGBGW_REPEAT or 0.  Returns PGBGW_DUE, or
+ * PGBGW_NEVER, or what the zone's function has returned below 0.
+ */
+static inline int
+pgbgw_cron_due(const pgbgw_cron *cron, const pgbgw_zone *zone, int rules,
+			   int64_t after, int64_t *due)
+{
+	int64_t		by_clock;
+	int			once;
+	int			result;
+
+	if (after < -PGBGW_LAST_TIME || after >= PGBGW_LAST_TIME)
+		return PGBGW_NEVER;
+	if (cron->period > 0)
+		return pgbgw_since_anchor(cron, after, due);
+	if (cron->flags & PGBGW_CRON_ANY_HOUR)
+		return pgbgw_due_by_clock(cron, zone, after, due);
+
+	once = pgbgw_due_once(cron, zone, rules & PGBGW_SKIP_GAP, after, due);
+	if (once < 0 || (rules & PGBGW_REPEAT) == 0)
+		return once;
+
+	/* all that the clocks show, and what they leave out besides */
+	result = pgbgw_due_by_clock(cron, zone, after, &by_clock);
+	if (result == PGBGW_DUE && (once == PGBGW_NEVER || by_clock < *due))
+		*due = by_clock;
+	return result < 0 ? result : (once | result);
 }
 
 #endif							/* PGBGW_CALENDAR_H */

@@ -1,10 +1,12 @@
 /*-------------------------------------------------------------------------
  *
  * cron.h
- *	  A schedule: sets of seconds, minutes, hours, days, months and weekdays.
+ *	  A schedule: sets of seconds, minutes, hours, days, months and weekdays,
+ *	  or an interval.
  *
- * cron_parse.h makes one from a text, calendar.h tells when it is due.  Needs
- * nothing but <stdint.h>.
+ * cron_parse.h makes one from a text, calendar.h tells when it is due.  What
+ * both have to know of days is here as well; the calendar is the Gregorian
+ * one, at all times.  Needs nothing but <stdint.h>.
  *
  *-------------------------------------------------------------------------
  */
@@ -28,7 +30,14 @@
 #define PGBGW_CRON_MONTH		4
 #define PGBGW_CRON_WEEKDAY		5
 
-/* A schedule: in each set the bit n stands for the number n. */
+#define PGBGW_MINUTE_SECS	60
+#define PGBGW_HOUR_SECS		3600
+#define PGBGW_DAY_SECS		86400
+
+/*
+ * A schedule: in each set the bit n stands for the number n.  Or an interval,
+ * which has no sets.
+ */
 typedef struct pgbgw_cron
 {
 	uint64_t	seconds;
@@ -41,6 +50,8 @@ typedef struct pgbgw_cron
 	uint8_t		nth[7];			/* bit n, from 1: the nth of that weekday; 0:
 								 * its last in the month */
 	uint8_t		flags;
+	int64_t		period;			/* in seconds; 0 where there are fields */
+	int64_t		anchor;			/* when it is first due, as seconds in UTC */
 } pgbgw_cron;
 
 /* What is known of a field. */
@@ -67,6 +78,45 @@ pgbgw_cron_field_of(int field)
 	};
 
 	return &fields[field];
+}
+
+/* Division that rounds down, also below 0. */
+static inline int64_t
+pgbgw_floor_div(int64_t number, int64_t by)
+{
+	return number / by - (number % by < 0);
+}
+
+static inline int
+pgbgw_is_leap(int64_t year)
+{
+	return year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+}
+
+static inline int
+pgbgw_days_in(int64_t year, int month)
+{
+	static const int8_t days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+
+	return days[month - 1] + (month == 2 && pgbgw_is_leap(year));
+}
+
+/*
+ * Days from 1970-01-01 to the first of a month.
+ */
+static inline int64_t
+pgbgw_month_begins(int64_t year, int month)
+{
+	static const int16_t before[] = {0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334};
+	int64_t		past = year - 1;
+	int64_t		days = past * 365;
+
+	days += pgbgw_floor_div(past, 4);
+	days -= pgbgw_floor_div(past, 100);
+	days += pgbgw_floor_div(past, 400);
+	days += before[month - 1] + (month > 2 && pgbgw_is_leap(year));
+	/* so many lie between 0001-01-01 and 1970-01-01 */
+	return days - 719162;
 }
 
 #endif							/* PGBGW_CRON_H */

@@ -9,111 +9,17 @@
  * the days of the month may be counted from its end (L, L-2), and a day of
  * the week may be one of the month (tue#2, friL).
  *
+ * Or it is a name such as @daily, or an interval as @every 7 minutes.
+ *
  * The same parser runs where a schedule is declared and in the server,
- * where it may be changed.  Needs nothing but cron.h.
+ * where it may be changed.  Needs nothing but cron_text.h.
  *
  *-------------------------------------------------------------------------
  */
 #ifndef PGBGW_CRON_PARSE_H
 #define PGBGW_CRON_PARSE_H
 
-#include "cron.h"
-
-/* What is wrong with a text, and where: both counted in bytes. */
-typedef struct pgbgw_cron_fault
-{
-	int32_t		at;
-	int32_t		length;			/* 0 where something is missing */
-	const char *message;
-	const char *hint;
-} pgbgw_cron_fault;
-
-/* Where the parser stands. */
-typedef struct pgbgw_cron_parser
-{
-	const char *text;
-	int32_t		at;
-	pgbgw_cron_fault *fault;
-} pgbgw_cron_parser;
-
-/*
- * Say what is wrong with "length" bytes from "at" on.  The first fault counts.
- */
-static inline int
-pgbgw_cron_refuse(pgbgw_cron_parser *parser, int32_t at, int32_t length,
-				  const char *message, const char *hint)
-{
-	parser->fault->at = at;
-	parser->fault->length = length;
-	parser->fault->message = message;
-	parser->fault->hint = hint;
-	return 0;
-}
-
-static inline int
-pgbgw_cron_is_digit(char c)
-{
-	return c >= '0' && c <= '9';
-}
-
-static inline int
-pgbgw_cron_is_space(char c)
-{
-	return c == ' ' || c == '\t';
-}
-
-/* Locale plays no part in names of months and days. */
-static inline char
-pgbgw_cron_lower(char c)
-{
-	return (c >= 'A' && c <= 'Z') ? (char) (c + ('a' - 'A')) : c;
-}
-
-static inline int
-pgbgw_cron_is_letter(char c)
-{
-	c = pgbgw_cron_lower(c);
-	return c >= 'a' && c <= 'z';
-}
-
-/* How long is what stands at "at", to the next comma or space? */
-static inline int32_t
-pgbgw_cron_item_length(const char *text, int32_t at)
-{
-	int32_t		end = at;
-
-	while (text[end] != '\0' && text[end] != ',' &&
-		   !pgbgw_cron_is_space(text[end]))
-		end++;
-	return end - at;
-}
-
-/* Do so many characters at "at" spell "word", in any case? */
-static inline int
-pgbgw_cron_spells(const char *text, int32_t at, const char *word,
-				  int32_t length)
-{
-	for (int32_t i = 0; i < length; i++)
-		if (pgbgw_cron_lower(text[at + i]) != word[i])
-			return 0;
-	return 1;
-}
-
-/*
- * Read digits, if there are any; returns how many.  A number above 1000 is
- * cut, since nothing so large is right.
- */
-static inline int32_t
-pgbgw_cron_decimal(pgbgw_cron_parser *parser, int32_t *number)
-{
-	int32_t		begin = parser->at;
-
-	*number = 0;
-	for (; pgbgw_cron_is_digit(parser->text[parser->at]); parser->at++)
-		if (*number <= 1000)
-			*number = *number * 10 + (parser->text[parser->at] - '0');
-	return parser->at - begin;
-}
+#include "cron_text.h"
 
 /*
  * pgbgw_cron_number
@@ -380,7 +286,7 @@ pgbgw_cron_nickname(pgbgw_cron_parser *parser, int32_t length)
 						  "a start of the machine is no time", "A schedule has times only.");
 	else
 		pgbgw_cron_refuse(parser, parser->at, length, "no such name",
-						  "There are @hourly, @daily, @midnight, @weekly, @monthly, @yearly and @annually.");
+						  "There are @hourly, @daily, @midnight, @weekly, @monthly, @yearly, @annually, and @every 7 minutes.");
 	return 0;
 }
 
@@ -443,13 +349,17 @@ pgbgw_cron_parse(const char *text, pgbgw_cron *cron, pgbgw_cron_fault *fault)
 	};
 
 	*cron = empty;
-	while (pgbgw_cron_is_space(text[parser.at]))
-		parser.at++;
+	pgbgw_cron_skip_spaces(&parser);
 	if (text[parser.at] == '@')
 	{
 		int32_t		length = pgbgw_cron_item_length(text, parser.at);
 		int32_t		end = parser.at + length;
 
+		if (length == 6 && pgbgw_cron_spells(text, parser.at, "@every", length))
+		{
+			parser.at = end;
+			return pgbgw_cron_every(&parser, cron);
+		}
 		while (pgbgw_cron_is_space(text[end]))
 			end++;
 		if (text[end] != '\0')

@@ -103,7 +103,19 @@ register_workers(void)
 						BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION,
 						BgWorkerStart_RecoveryFinished, 10,
 						0, slot++);
-	Assert(slot == 3);
+	for (int process = 1; process <= 3; process++)
+		register_worker("rota export", process, 3,
+						"rota_export_main",
+						BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION,
+						BgWorkerStart_RecoveryFinished, 10,
+						0, slot++);
+	for (int process = 1; process <= 1; process++)
+		register_worker("rota beat", process, 1,
+						"rota_beat_main",
+						BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION,
+						BgWorkerStart_RecoveryFinished, 10,
+						0, slot++);
+	Assert(slot == 7);
 }
 
 static void

@@ -102,17 +102,50 @@ typedef struct RotaWorkerSpec
 	Size		alive;
 } RotaWorkerSpec;
 
-/* When a worker runs, as it is declared. */
-typedef struct RotaRunSchedule
+/* When something is due. */
+typedef struct RotaDueTimes
 {
-	const char *name;
 	const char *expression;
 	const char *time_zone;
 	/* of calendar.h */
 	int			rules;
+	/* nothing is due outside of these */
+	TimestampTz not_before;
+	TimestampTz not_after;
+} RotaDueTimes;
+
+/* When a worker runs, as it is declared. */
+typedef struct RotaRunSchedule
+{
+	const char *name;
+	RotaDueTimes declared;
 	/* how many of the times that were missed are made up for */
 	int			missed;
+	/* whether what comes due while a run is under way is not missed, but over */
+	bool		skip_overlap;
+	/* how many runs may be under way, each in a process of its own */
+	int			processes;
+	/* a run begins up to so much after it is due, in us */
+	int64		jitter;
+	/* how often a failed run is tried again, and how long that waits, in us */
+	int			retries;
+	int64		backoff;
+	int64		backoff_limit;
 } RotaRunSchedule;
+
+/* What a schedule's row says. */
+typedef struct RotaScheduleRow
+{
+	RotaDueTimes times;
+	bool		redeclared;
+	bool		paused;
+	bool		run_now;
+	/* what was due until then has been run, or is not to be */
+	TimestampTz settled_until;
+	TimestampTz next_run;
+	/* when a failed run is tried again; DT_NOEND for never */
+	TimestampTz retry_at;
+} RotaScheduleRow;
 
 /* settings */
 
@@ -147,6 +180,7 @@ extern void rota_listen(void);
 extern void rota_succeeded(void);
 extern void rota_recover(void);
 extern const char *rota_last_error(void);
+extern int	rota_process_number(int first);
 extern const char *rota_last_sqlstate(void);
 extern bool rota_stands_still(void);
 extern void rota_let_go_on(void);
@@ -163,7 +197,7 @@ extern void rota_override_settings(void);
 extern bool rota_begin(const RotaWorkerSpec *worker);
 extern bool rota_restored_copy(void);
 extern void rota_commit(void);
-extern void rota_check_constraints(void);
+extern void rota_fire_triggers(void);
 extern void rota_reset_session(void);
 extern void rota_find_function(List *name, int nargs, const Oid *types,
 							   FmgrInfo **kept);
@@ -172,13 +206,37 @@ extern void rota_run_top_level(const char *statement, int nargs,
 							   const Oid *types, const Datum *values,
 							   const bool *nulls, int timeout);
 
+/* the calendar */
+extern RotaDueTimes rota_times_of(const char *expression, const char *time_zone,
+								  bool skip_gap, bool repeat);
+extern TimestampTz rota_due_after(const RotaDueTimes *times, TimestampTz after);
+extern TimestampTz rota_missed_due(const RotaDueTimes *times, int missed,
+								   int64 jitter, TimestampTz first, TimestampTz now);
+
 /* schedules */
-extern TimestampTz rota_due_after(const char *expression, const char *time_zone,
-								  int rules, TimestampTz after);
 extern void rota_note_schedules_changed(void);
-extern bool rota_take_run(const RotaRunSchedule *schedule, bool again);
+extern bool rota_read_schedule(const RotaRunSchedule *schedule, bool lock,
+							   RotaScheduleRow *row);
+extern void rota_add_schedule(const RotaRunSchedule *schedule);
+extern void rota_redeclare_schedule(const RotaRunSchedule *schedule);
+extern void rota_plan_schedule(const RotaRunSchedule *schedule, TimestampTz settled_until,
+							   TimestampTz next);
+extern void rota_forget_asked(const RotaRunSchedule *schedule);
+extern void rota_forget_retries(const RotaRunSchedule *schedule);
+extern TimestampTz rota_settled_by_end(const RotaRunSchedule *schedule, TimestampTz now);
+extern void rota_begin_run(const RotaRunSchedule *schedule, int process, TimestampTz due);
+extern bool rota_begin_again(const RotaRunSchedule *schedule, int process);
+extern bool rota_left_running(const RotaRunSchedule *schedule, int process, bool again,
+							  bool *more);
+extern int	rota_run_attempt(void);
+extern void rota_write_end(const RotaRunSchedule *schedule, const char *outcome,
+						   const char *error, const char *sqlstate, TimestampTz retry_at);
+extern bool rota_take_run(const RotaRunSchedule *schedule, int process, bool again);
 extern void rota_end_run(const RotaRunSchedule *schedule);
-extern void rota_fail_run(const char *error, const char *sqlstate);
+extern void rota_run_taken(bool taken);
+extern void rota_runs_gone(void);
+extern void rota_fail_run(const RotaRunSchedule *schedule, const char *error,
+						  const char *sqlstate);
 extern bool rota_run_ended(void);
 extern int64 rota_until_run(void);
 
@@ -187,10 +245,14 @@ extern int64 rota_until_run(void);
 pg_noreturn extern PGDLLEXPORT void rota_report_main(Datum main_arg);
 pg_noreturn extern PGDLLEXPORT void rota_refresh_main(Datum main_arg);
 pg_noreturn extern PGDLLEXPORT void rota_vacuum_main(Datum main_arg);
+pg_noreturn extern PGDLLEXPORT void rota_export_main(Datum main_arg);
+pg_noreturn extern PGDLLEXPORT void rota_beat_main(Datum main_arg);
 #else
 extern PGDLLEXPORT void rota_report_main(Datum main_arg) pg_attribute_noreturn();
 extern PGDLLEXPORT void rota_refresh_main(Datum main_arg) pg_attribute_noreturn();
 extern PGDLLEXPORT void rota_vacuum_main(Datum main_arg) pg_attribute_noreturn();
+extern PGDLLEXPORT void rota_export_main(Datum main_arg) pg_attribute_noreturn();
+extern PGDLLEXPORT void rota_beat_main(Datum main_arg) pg_attribute_noreturn();
 #endif
 
 #endif							/* ROTA_MODULE_H */

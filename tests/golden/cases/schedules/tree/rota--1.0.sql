@@ -3,6 +3,27 @@
 -- complain if the script is sourced in psql, rather than by CREATE EXTENSION
 \echo Use "CREATE EXTENSION rota" to load this file. \quit
 
+CREATE FUNCTION rota.next_run(
+    expression pg_catalog.text, time_zone pg_catalog.text DEFAULT 'UTC',
+    after pg_catalog.timestamptz DEFAULT pg_catalog.clock_timestamp(),
+    skip_gap pg_catalog.bool DEFAULT false, repeated pg_catalog.bool DEFAULT false
+) RETURNS pg_catalog.timestamptz
+    AS 'MODULE_PATHNAME', 'rota_next_run' LANGUAGE C STABLE PARALLEL SAFE;
+COMMENT ON FUNCTION rota.next_run(pg_catalog.text, pg_catalog.text, pg_catalog.timestamptz, pg_catalog.bool, pg_catalog.bool) IS 'The next time at which a cron expression is due by the clocks of a time zone.';
+REVOKE ALL ON FUNCTION rota.next_run(pg_catalog.text, pg_catalog.text, pg_catalog.timestamptz, pg_catalog.bool, pg_catalog.bool) FROM PUBLIC;
+CREATE FUNCTION rota.local_time(at pg_catalog.timestamptz, time_zone pg_catalog.text)
+    RETURNS pg_catalog.timestamp
+    AS 'MODULE_PATHNAME', 'rota_local_time' LANGUAGE C STABLE PARALLEL SAFE;
+COMMENT ON FUNCTION rota.local_time(pg_catalog.timestamptz, pg_catalog.text) IS 'What the clocks of a time zone show at a time; NULL where the zone is not known.';
+REVOKE ALL ON FUNCTION rota.local_time(pg_catalog.timestamptz, pg_catalog.text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION rota.local_time(pg_catalog.timestamptz, pg_catalog.text) TO pg_monitor;
+GRANT USAGE ON SCHEMA rota TO support;
+GRANT EXECUTE ON FUNCTION rota.next_run(pg_catalog.text, pg_catalog.text, pg_catalog.timestamptz, pg_catalog.bool, pg_catalog.bool) TO support;
+GRANT EXECUTE ON FUNCTION rota.local_time(pg_catalog.timestamptz, pg_catalog.text) TO support;
+GRANT USAGE ON SCHEMA rota TO "Night shift";
+GRANT EXECUTE ON FUNCTION rota.next_run(pg_catalog.text, pg_catalog.text, pg_catalog.timestamptz, pg_catalog.bool, pg_catalog.bool) TO "Night shift";
+GRANT EXECUTE ON FUNCTION rota.local_time(pg_catalog.timestamptz, pg_catalog.text) TO "Night shift";
+
 -- when workers run by the calendar; each makes its row, with what was declared
 CREATE TABLE rota.schedules (
     name pg_catalog.text PRIMARY KEY,
@@ -14,7 +35,9 @@ CREATE TABLE rota.schedules (
     run_now pg_catalog.bool NOT NULL DEFAULT false,
     -- what was due until then has been run, or is not to be
     settled_until pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
-    next_run pg_catalog.timestamptz
+    next_run pg_catalog.timestamptz,
+    -- when a failed run is tried again
+    retry_at pg_catalog.timestamptz
 ) USING heap;
 COMMENT ON TABLE rota.schedules IS 'When workers run by the calendar.';
 
@@ -23,11 +46,19 @@ CREATE TABLE rota.schedule_runs (
     id pg_catalog.int8 GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     schedule pg_catalog.text NOT NULL,
     due pg_catalog.timestamptz NOT NULL,
+    -- from 2 on the last one has failed
+    attempt pg_catalog.int4 NOT NULL DEFAULT 1,
     started_at pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
     ended_at pg_catalog.timestamptz,
     outcome pg_catalog.text NOT NULL DEFAULT 'running',
+    -- more than once if its process ended in the middle of it
+    begun pg_catalog.int4 NOT NULL DEFAULT 1,
+    -- which of its worker's processes has it
+    process pg_catalog.int4 NOT NULL DEFAULT 1,
     error pg_catalog.text,
-    sqlstate pg_catalog.text
+    sqlstate pg_catalog.text,
+    -- when it is tried again, as long as that is so
+    retry_at pg_catalog.timestamptz
 ) USING heap;
 CREATE INDEX schedule_runs_schedule_id_idx ON rota.schedule_runs (schedule, id);
 COMMENT ON TABLE rota.schedule_runs IS 'The last runs of each schedule, and what became of them.';
@@ -40,16 +71,19 @@ CREATE VIEW rota.schedule_status AS
         s.expression OPERATOR(pg_catalog.<>) s.declared_expression
             OR s.time_zone OPERATOR(pg_catalog.<>) s.declared_time_zone AS changed,
         s.paused, CASE WHEN NOT s.paused THEN s.next_run END AS next_run,
-        CASE WHEN NOT s.paused THEN pg_catalog.timezone(s.time_zone, s.next_run) END AS next_run_local,
+        CASE WHEN NOT s.paused THEN rota.local_time(s.next_run, s.time_zone) END AS next_run_local,
         r.due AS last_due, r.started_at, r.ended_at,
-        r.ended_at OPERATOR(pg_catalog.-) r.started_at AS duration, r.outcome, r.error, r.sqlstate
+        r.ended_at OPERATOR(pg_catalog.-) r.started_at AS duration, r.outcome, r.error, r.sqlstate,
+        r.attempt, CASE WHEN NOT s.paused THEN s.retry_at END AS retry_at,
+        (SELECT pg_catalog.count(*) FROM rota.schedule_runs AS u WHERE u.schedule OPERATOR(pg_catalog.=) s.name
+            AND u.outcome OPERATOR(pg_catalog.=) 'running')::pg_catalog.int4 AS running
     FROM rota.schedules AS s LEFT JOIN LATERAL (
         SELECT * FROM rota.schedule_runs AS r WHERE r.schedule OPERATOR(pg_catalog.=) s.name ORDER BY r.id DESC LIMIT 1
     ) AS r ON true;
 COMMENT ON VIEW rota.schedule_status IS 'Each schedule with its next run and its last.';
 GRANT SELECT ON rota.schedule_status, rota.schedule_runs TO pg_monitor;
 
--- tells the workers at commit what people change, and not what they change themselves
+-- tells the workers at commit what people change
 CREATE FUNCTION rota.schedules_wake() RETURNS trigger
     AS 'MODULE_PATHNAME', 'rota_note_schedules' LANGUAGE C;
 REVOKE ALL ON FUNCTION rota.schedules_wake() FROM PUBLIC;
@@ -58,37 +92,41 @@ CREATE TRIGGER schedules_wake
     FOR EACH STATEMENT EXECUTE FUNCTION rota.schedules_wake();
 ALTER TABLE rota.schedules ENABLE ALWAYS TRIGGER schedules_wake;
 
-CREATE FUNCTION rota.next_run(
-    expression pg_catalog.text, time_zone pg_catalog.text DEFAULT 'UTC',
-    after pg_catalog.timestamptz DEFAULT pg_catalog.clock_timestamp(),
-    skip_gap pg_catalog.bool DEFAULT false, repeated pg_catalog.bool DEFAULT false
-) RETURNS pg_catalog.timestamptz
-    AS 'MODULE_PATHNAME', 'rota_next_run' LANGUAGE C STABLE PARALLEL SAFE;
 -- with the owner's rights, for whoever is granted EXECUTE
 CREATE FUNCTION rota.run_schedule(schedule pg_catalog.text) RETURNS pg_catalog.bool
     LANGUAGE sql SECURITY DEFINER SET search_path TO pg_catalog, pg_temp
     AS 'WITH told AS (UPDATE rota.schedules AS s SET run_now = true WHERE s.name OPERATOR(pg_catalog.=) $1 RETURNING s.name) SELECT EXISTS (SELECT FROM told)';
 CREATE FUNCTION rota.pause_schedule(schedule pg_catalog.text) RETURNS pg_catalog.bool
     LANGUAGE sql SECURITY DEFINER SET search_path TO pg_catalog, pg_temp
-    AS 'WITH told AS (UPDATE rota.schedules AS s SET paused = true WHERE s.name OPERATOR(pg_catalog.=) $1 AND NOT s.paused RETURNING s.name) SELECT EXISTS (SELECT FROM told)';
+    AS 'WITH told AS (UPDATE rota.schedules AS s SET paused = true WHERE s.name OPERATOR(pg_catalog.=) $1 AND NOT s.paused RETURNING s.name) SELECT CASE WHEN EXISTS (SELECT FROM told) THEN true WHEN EXISTS (SELECT FROM rota.schedules AS s WHERE s.name OPERATOR(pg_catalog.=) $1) THEN false END';
 CREATE FUNCTION rota.resume_schedule(schedule pg_catalog.text) RETURNS pg_catalog.bool
     LANGUAGE sql SECURITY DEFINER SET search_path TO pg_catalog, pg_temp
-    AS 'WITH told AS (UPDATE rota.schedules AS s SET paused = false, settled_until = pg_catalog.clock_timestamp() WHERE s.name OPERATOR(pg_catalog.=) $1 AND s.paused RETURNING s.name) SELECT EXISTS (SELECT FROM told)';
+    AS 'SELECT FROM rota.schedules AS s WHERE s.name OPERATOR(pg_catalog.=) $1 FOR UPDATE; WITH told AS (UPDATE rota.schedules AS s SET paused = false, settled_until = pg_catalog.clock_timestamp(), retry_at = NULL, next_run = rota.next_run(s.expression, s.time_zone) WHERE s.name OPERATOR(pg_catalog.=) $1 AND s.paused RETURNING s.name), forgotten AS (UPDATE rota.schedule_runs AS r SET retry_at = NULL FROM told WHERE r.schedule OPERATOR(pg_catalog.=) told.name AND r.retry_at IS NOT NULL) SELECT CASE WHEN EXISTS (SELECT FROM told) THEN true WHEN EXISTS (SELECT FROM rota.schedules AS s WHERE s.name OPERATOR(pg_catalog.=) $1) THEN false END';
 CREATE FUNCTION rota.change_schedule(
     schedule pg_catalog.text, expression pg_catalog.text DEFAULT NULL, time_zone pg_catalog.text DEFAULT NULL
 ) RETURNS pg_catalog.bool
     LANGUAGE sql SECURITY DEFINER SET search_path TO pg_catalog, pg_temp
-    AS 'WITH told AS (UPDATE rota.schedules AS s SET expression = COALESCE($2, s.declared_expression), time_zone = COALESCE($3, s.declared_time_zone), settled_until = pg_catalog.clock_timestamp(), next_run = rota.next_run(COALESCE($2, s.declared_expression), COALESCE($3, s.declared_time_zone)) WHERE s.name OPERATOR(pg_catalog.=) $1 RETURNING s.name) SELECT EXISTS (SELECT FROM told)';
-COMMENT ON FUNCTION rota.next_run(pg_catalog.text, pg_catalog.text, pg_catalog.timestamptz, pg_catalog.bool, pg_catalog.bool) IS 'The next time at which a cron expression is due by the clocks of a time zone.';
+    AS 'SELECT FROM rota.schedules AS s WHERE s.name OPERATOR(pg_catalog.=) $1 FOR UPDATE; WITH told AS (UPDATE rota.schedules AS s SET expression = COALESCE($2, s.declared_expression), time_zone = COALESCE($3, s.declared_time_zone), settled_until = pg_catalog.clock_timestamp(), retry_at = NULL, next_run = rota.next_run(COALESCE($2, s.declared_expression), COALESCE($3, s.declared_time_zone)) WHERE s.name OPERATOR(pg_catalog.=) $1 RETURNING s.name), forgotten AS (UPDATE rota.schedule_runs AS r SET retry_at = NULL FROM told WHERE r.schedule OPERATOR(pg_catalog.=) told.name AND r.retry_at IS NOT NULL) SELECT EXISTS (SELECT FROM told)';
 COMMENT ON FUNCTION rota.run_schedule(pg_catalog.text) IS 'Runs a schedule now, paused or not; whether there is one.';
-COMMENT ON FUNCTION rota.pause_schedule(pg_catalog.text) IS 'Runs a schedule no more until it is resumed; whether it did until now.';
-COMMENT ON FUNCTION rota.resume_schedule(pg_catalog.text) IS 'Runs a schedule again, from its next time on; whether it was paused.';
+COMMENT ON FUNCTION rota.pause_schedule(pg_catalog.text) IS 'Runs a schedule no more until it is resumed; whether it did until now, NULL if there is none.';
+COMMENT ON FUNCTION rota.resume_schedule(pg_catalog.text) IS 'Runs a schedule again, from its next time on; whether it was paused, NULL if there is none.';
 COMMENT ON FUNCTION rota.change_schedule(pg_catalog.text, pg_catalog.text, pg_catalog.text) IS 'Gives a schedule another expression and time zone, each as declared if NULL; whether there is one.';
 REVOKE ALL ON FUNCTION
-    rota.next_run(pg_catalog.text, pg_catalog.text, pg_catalog.timestamptz, pg_catalog.bool, pg_catalog.bool),
     rota.run_schedule(pg_catalog.text), rota.pause_schedule(pg_catalog.text),
     rota.resume_schedule(pg_catalog.text),
     rota.change_schedule(pg_catalog.text, pg_catalog.text, pg_catalog.text) FROM PUBLIC;
+GRANT USAGE ON SCHEMA rota TO support;
+GRANT SELECT ON rota.schedule_status, rota.schedule_runs TO support;
+GRANT EXECUTE ON FUNCTION
+    rota.run_schedule(pg_catalog.text), rota.pause_schedule(pg_catalog.text),
+    rota.resume_schedule(pg_catalog.text),
+    rota.change_schedule(pg_catalog.text, pg_catalog.text, pg_catalog.text) TO support;
+GRANT USAGE ON SCHEMA rota TO "Night shift";
+GRANT SELECT ON rota.schedule_status, rota.schedule_runs TO "Night shift";
+GRANT EXECUTE ON FUNCTION
+    rota.run_schedule(pg_catalog.text), rota.pause_schedule(pg_catalog.text),
+    rota.resume_schedule(pg_catalog.text),
+    rota.change_schedule(pg_catalog.text, pg_catalog.text, pg_catalog.text) TO "Night shift";
 
 -- shared state runs
 CREATE FUNCTION rota.get_runs_stats(

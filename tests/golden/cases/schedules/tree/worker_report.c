@@ -30,9 +30,14 @@ static const RotaWorkerSpec worker = {
 /* As it is declared; the table of schedules may have it otherwise. */
 static const RotaRunSchedule schedule = {
 	.name = "report",
-	.expression = "30 2 * * mon-fri",
-	.time_zone = "Europe/Paris",
+	.declared = {
+		.expression = "30 2 * * mon-fri",
+		.time_zone = "Europe/Paris",
+		.not_before = INT64CONST(820540800000000),
+		.not_after = INT64CONST(978307199000000),
+	},
 	.missed = 3,
+	.processes = 1,
 };
 
 /* Whether an error now would end a run, and whether one has. */
@@ -61,7 +66,7 @@ rota_report_main(Datum main_arg)
 		if (in_round)
 		{
 			has_failed = true;
-			/* the next run comes by the calendar, not by a back-off */
+			/* when the next run comes is in the table of schedules */
 			rota_let_go_on();
 			record(0, 1, 0, rota_last_error());
 		}
@@ -134,7 +139,7 @@ note_failure(void)
 	MemoryContextReset(rota_loop_context);
 	if (!rota_begin(&worker))
 		return false;
-	rota_fail_run(rota_last_error(), rota_last_sqlstate());
+	rota_fail_run(&schedule, rota_last_error(), rota_last_sqlstate());
 	rota_commit();
 	has_failed = false;
 	return true;
@@ -146,14 +151,19 @@ note_failure(void)
 static bool
 take(void)
 {
+	int			process = rota_process_number(0);
 	bool		taken;
 
 	MemoryContextReset(rota_loop_context);
 	if (!rota_begin(&worker))
+	{
+		rota_runs_gone();
 		return false;
+	}
 	/* it was undone with the transaction that it was */
-	taken = rota_take_run(&schedule, true);
+	taken = rota_take_run(&schedule, process, true);
 	rota_commit();
+	rota_run_taken(taken);
 	return taken;
 }
 
@@ -169,7 +179,7 @@ run_once(void)
 		enable_timeout_after(STATEMENT_TIMEOUT, timeout);
 	prepare();
 	run();
-	rota_check_constraints();
+	rota_fire_triggers();
 	if (timeout > 0)
 		disable_timeout(STATEMENT_TIMEOUT, true);
 	/* as itself again, whatever the handler has made of the session */

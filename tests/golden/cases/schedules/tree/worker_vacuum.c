@@ -30,9 +30,17 @@ static const RotaWorkerSpec worker = {
 /* As it is declared; the table of schedules may have it otherwise. */
 static const RotaRunSchedule schedule = {
 	.name = "vacuum",
-	.expression = "0 4 * * sunL",
-	.time_zone = "UTC",
+	.declared = {
+		.expression = "0 4 * * sunL",
+		.time_zone = "UTC",
+		.not_before = DT_NOBEGIN,
+		.not_after = DT_NOEND,
+	},
 	.missed = 1,
+	.processes = 1,
+	.retries = 3,
+	.backoff = INT64CONST(60000000),
+	.backoff_limit = INT64CONST(3600000000),
 };
 
 static const char *const statement =
@@ -63,7 +71,7 @@ rota_vacuum_main(Datum main_arg)
 		if (in_round)
 		{
 			has_failed = true;
-			/* the next run comes by the calendar, not by a back-off */
+			/* when the next run comes is in the table of schedules */
 			rota_let_go_on();
 		}
 		in_round = false;
@@ -113,7 +121,7 @@ note_failure(void)
 	MemoryContextReset(rota_loop_context);
 	if (!rota_begin(&worker))
 		return false;
-	rota_fail_run(rota_last_error(), rota_last_sqlstate());
+	rota_fail_run(&schedule, rota_last_error(), rota_last_sqlstate());
 	rota_commit();
 	has_failed = false;
 	return true;
@@ -125,14 +133,19 @@ note_failure(void)
 static bool
 take(void)
 {
+	int			process = rota_process_number(2);
 	bool		taken;
 
 	MemoryContextReset(rota_loop_context);
 	if (!rota_begin(&worker))
+	{
+		rota_runs_gone();
 		return false;
+	}
 	/* nobody knows how far it came, so it is not begun again */
-	taken = rota_take_run(&schedule, false);
+	taken = rota_take_run(&schedule, process, false);
 	rota_commit();
+	rota_run_taken(taken);
 	return taken;
 }
 

@@ -151,7 +151,7 @@ extern void knobs_override_settings(void);
 extern bool knobs_begin(const KnobsWorkerSpec *worker);
 extern bool knobs_restored_copy(void);
 extern void knobs_commit(void);
-extern void knobs_check_constraints(void);
+extern void knobs_fire_triggers(void);
 extern void knobs_reset_session(void);
 
 /* entry points, which the postmaster finds by name */

@@ -158,7 +158,7 @@ register_workers(void)
 						BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION,
 						BgWorkerStart_RecoveryFinished, 10,
 						0, slot++);
-	/* sessions launch these */
+	/* these are launched when they are wanted */
 	slot += 2;
 	Assert(slot == 5 + crowd_hands);
 }

@@ -173,7 +173,7 @@ extern void meter_override_settings(void);
 extern bool meter_begin(const MeterWorkerSpec *worker);
 extern bool meter_restored_copy(void);
 extern void meter_commit(void);
-extern void meter_check_constraints(void);
+extern void meter_fire_triggers(void);
 extern void meter_reset_session(void);
 extern void meter_find_function(List *name, int nargs, const Oid *types,
 								FmgrInfo **kept);

@@ -99,7 +99,7 @@ work(void)
 		enable_timeout_after(STATEMENT_TIMEOUT, timeout);
 	prepare();
 	run();
-	meter_check_constraints();
+	meter_fire_triggers();
 	if (timeout > 0)
 		disable_timeout(STATEMENT_TIMEOUT, true);
 	/* a cancel that came late is still this round's */

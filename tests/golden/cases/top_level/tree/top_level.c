@@ -80,7 +80,7 @@ broom_run_top_level(const char *statement, int nargs, const Oid *types,
 #endif
 	PortalDrop(portal, false);
 
-	broom_check_constraints();
+	broom_fire_triggers();
 	if (timeout > 0)
 		disable_timeout(STATEMENT_TIMEOUT, true);
 	/* a cancel that came late is still this statement's */

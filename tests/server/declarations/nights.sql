@@ -1,0 +1,1 @@
+CREATE TABLE public.noted (by text, at timestamptz DEFAULT clock_timestamp());
