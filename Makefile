@@ -11,7 +11,6 @@ BIN := $(VENV)/bin
 PACKAGING := pyproject.toml setup.py pgbgw/_core.pyx $(wildcard pgbgw/core/*) $(wildcard c_templates/static/*.h)
 # cython-lint looks for its helper on the path.
 WITH_VENV := PATH="$(CURDIR)/$(BIN):$$PATH"
-PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadscope
 
 .PHONY: help venv dev machine majors run lint format test fuzz mutants test-all bench bench-client clean
 
@@ -44,7 +43,7 @@ format: $(VENV)/installed-dev  ## put the Python into ruff's layout
 	$(BIN)/ruff check --fix
 
 test: machine lint  ## lint, and run the tests
-	$(PYTEST) -m "not slow"
+	scripts/run-tests.sh $(JOBS) -m "not slow"
 
 fuzz: machine $(VENV)/installed-dev  ## fuzz the compiled core: TARGET=decoder chooses, SECONDS=60 for each
 	$(BIN)/python -m tests.fuzz $(TARGET) $(if $(SECONDS),--seconds $(SECONDS))
@@ -53,7 +52,7 @@ mutants: machine $(VENV)/installed-dev  ## break the templates on purpose; each 
 	$(BIN)/python -m tests.mutants $(if $(WRITE),--write) $(ONLY)
 
 test-all: machine lint majors  ## the same with the slow tests and more examples of each property
-	$(PYTEST) --hypothesis-profile=thorough
+	scripts/run-tests.sh $(JOBS) --hypothesis-profile=thorough
 
 bench: $(VENV)/installed-bench  ## compare speeds: BENCH=drain,wake chooses, QUICK=1 FULL=1 ROUNDS=5 OUT=folder
 	$(BIN)/python -m bench $(if $(QUICK),--quick) $(if $(FULL),--full) $(if $(ROUNDS),--rounds $(ROUNDS)) \
