@@ -264,9 +264,20 @@ def due(stage: Stage) -> str:
     """What a worker remembers of waiting jobs must not outlive a round that is undone."""
     line = next(line for line in stage.lines if line.queue.retries > 0)
     jobs = stage.enqueue(line, 1, _FAIL)
+    missed: dict[int, str] = {}
     with stage.connect() as holder:
+
+        def held() -> bool:
+            if _locked(holder, line):
+                return True
+            if jobs[-1] in stage.failed(line):
+                # its attempts were over before anybody could look
+                missed[jobs[-1]] = "22012"
+                jobs.extend(stage.enqueue(line, 1, _FAIL))
+            return False
+
         # locked, it is passed over: it waits until the function is missing
-        eventually(lambda: _locked(holder, line), what="a job that waits for its next attempt")
+        eventually(held, what="a job that waits for its next attempt")
         stage.rows(f"DELETE FROM {SCHEMA}.scripts")
         with _missing(stage, line):
             holder.execute("COMMIT")
@@ -275,8 +286,8 @@ def due(stage: Stage) -> str:
                 lambda: any(each.failures for each in stage.processes() if each.worker in names), what="an error"
             )
     stage.rows("SELECT pg_reload_conf()")
-    wait = soon(stage, line, jobs)
-    return f"{stage.audit(line, jobs)}, {wait:.0f} ms after the function was back"
+    wait = soon(stage, line, jobs[-1:])
+    return f"{stage.audit(line, jobs, missed)}, {wait:.0f} ms after the function was back"
 
 
 def _locked(holder: psycopg.Connection[tuple[object, ...]], line: Line) -> bool:
