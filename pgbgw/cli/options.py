@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from pgbgw.build.pgconfig import NEWEST, OLDEST
+from pgbgw.calendar import Zone, ZoneMissing
 from pgbgw.check import Target
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "processes_option",
     "setup_option",
     "target",
+    "zone_of",
 ]
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -91,6 +93,14 @@ class Span(click.FloatRange):
         if math.isnan(number):
             self.fail(f"{value} is not a number.", param, ctx)
         return number
+
+
+def zone_of(_context: click.Context, _option: click.Parameter, name: str | None) -> Zone | None:
+    """For the callback of an option: the time zone of that name, or what is spelt like it."""
+    try:
+        return None if name is None else Zone(name)
+    except ZoneMissing as error:
+        raise click.BadParameter(f"{error}\n{error.hint}") from error
 
 
 def setup_option(function: F) -> F:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields, replace
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -12,7 +12,7 @@ import click
 import psycopg
 from rich.text import Text
 
-from pgbgw.calendar import CronError, Schedule, ZoneMissing
+from pgbgw.calendar import CronError, Schedule, Zone, ZoneMissing
 from pgbgw.cli import options, terminal, times
 from pgbgw.cli.queues import dsn_option, the_dsn
 from pgbgw.cli.schedule import marked
@@ -24,6 +24,7 @@ from pgbgw.server.load import connect
 __all__ = ["one_line", "print_schedules", "record", "schedules", "until"]
 
 F = TypeVar("F", bound=Callable[..., Any])
+Told = TypeVar("Told", bound=ScheduleStatus | Run)
 
 # Longer errors are cut in tables on a terminal, to so many characters.
 _WIDEST = 60
@@ -64,18 +65,27 @@ def _owner_option(function: F) -> F:
     return click.option("--owner", metavar="ROLE", help="Schedules of tables alone, and of this role.")(function)
 
 
+def _zone_option(function: F) -> F:
+    """--time-zone, which is None unless it is given."""
+    return click.option(
+        "--time-zone", "zone", callback=options.zone_of, metavar="ZONE",
+        help="Show times by the clocks of this zone, as the tz database calls it; else by those of each schedule's.",
+    )(function)  # fmt: skip
+
+
 @schedules.command("list", short_help="Show all, with the next run and the last.")
 @_owner_option
+@_zone_option
 @dsn_option
 @options.json_option
-def list_schedules(owner: str | None, dsn: str | None, as_json: bool) -> None:
+def list_schedules(owner: str | None, zone: Zone | None, dsn: str | None, as_json: bool) -> None:
     """Show all schedules: when each runs next, by its own clocks, and what became of its last run."""
     with connect(the_dsn(dsn)) as connection:
         found = find_all(connection, owner)
         now = _now(connection)
         of_tables = not found and bool(tables(connection))
     if as_json:
-        terminal.json_result([_record_of(each, each.state) for each in found])
+        terminal.json_result([_record_of(each, _by_clocks(each.state, zone)) for each in found])
         return
     if not found:
         if of_tables:
@@ -85,20 +95,24 @@ def list_schedules(owner: str | None, dsn: str | None, as_json: bool) -> None:
             terminal.note(f"no worker has looked at its schedule yet; {status} tells whether they run")
         return
     several = len({(each.handle.extension, each.table) for each in found}) > 1
-    shown = [(each.handle.full_name if several else each.handle.name, each.owner, each.state) for each in found]
+    shown = [
+        (each.handle.full_name if several else each.handle.name, each.owner, _by_clocks(each.state, zone))
+        for each in found
+    ]
     print_schedules(shown, now)
 
 
 @schedules.command(short_help="Show all of one schedule.")
 @_schedule_argument
+@_zone_option
 @dsn_option
 @options.json_option
-def show(schedule: str, owner: str | None, dsn: str | None, as_json: bool) -> None:
+def show(schedule: str, owner: str | None, zone: Zone | None, dsn: str | None, as_json: bool) -> None:
     """Show all of SCHEDULE: what its expression means, its next run and its last one, with the whole error."""
     with connect(the_dsn(dsn)) as connection:
         found = find(connection, schedule, owner)
         now = _now(connection)
-    state = found.state
+    state = _by_clocks(found.state, zone)
     if as_json:
         terminal.json_result(_record_of(found, state))
         return
@@ -127,12 +141,13 @@ def show(schedule: str, owner: str | None, dsn: str | None, as_json: bool) -> No
 @schedules.command(short_help="Show the last runs, the latest first.")
 @_schedule_argument
 @click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="How many at most.")
+@_zone_option
 @dsn_option
 @options.json_option
-def runs(schedule: str, owner: str | None, limit: int, dsn: str | None, as_json: bool) -> None:
+def runs(schedule: str, owner: str | None, limit: int, zone: Zone | None, dsn: str | None, as_json: bool) -> None:
     """Show the last runs of SCHEDULE, the latest first: when each was due, how long it took, and what became of it."""
     with connect(the_dsn(dsn)) as connection:
-        found = find(connection, schedule, owner).runs(limit)
+        found = [_by_clocks(each, zone) for each in find(connection, schedule, owner).runs(limit)]
         now = _now(connection)
     if as_json:
         terminal.json_result([_run_record(each) for each in found])
@@ -356,6 +371,17 @@ def _meaning(state: ScheduleStatus) -> str:
     except (CronError, ZoneMissing):
         return terminal.printable(f"{state.name}: {state.expression}, {state.time_zone}")
     return terminal.printable(f"{state.name}: {sentence}, {state.time_zone} ({state.expression})")
+
+
+def _by_clocks(told: Told, zone: Zone | None) -> Told:
+    """The same with its times by the clocks of a zone, if one was asked for."""
+    if zone is None:
+        return told
+    shown: dict[str, Any] = {each.name: getattr(told, each.name) for each in fields(told)}
+    there: dict[str, Any] = {
+        name: value.astimezone(zone.info) for name, value in shown.items() if isinstance(value, datetime)
+    }
+    return replace(told, **there)
 
 
 def _next(state: ScheduleStatus, now: datetime) -> str:

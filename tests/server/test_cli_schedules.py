@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import psycopg
 import pytest
@@ -188,6 +189,31 @@ def test_list(server: Server) -> None:
     assert (found["rota", "skip"]["paused"], found["rota", "skip"]["next_run"]) == (True, None)
     assert found["rota", "last"]["changed"] is True
     assert found["watch", "nightly"]["time_zone"] == "America/New_York"
+
+
+def test_times_by_the_clocks_of_whoever_looks(server: Server) -> None:
+    planned(server)
+    pgbgw(server, "schedules", "run", "rota.nightly", "--wait")
+    here = ("--time-zone", "Asia/Kathmandu")
+    out, _ = pgbgw(server, "schedules", "list", *here)
+    lines = {line.split()[0]: line for line in out.splitlines()}
+    following = Schedule("30 2 * * *", "Europe/Paris").next(datetime.now(UTC))
+    assert following is not None
+    there = following.astimezone(ZoneInfo("Asia/Kathmandu"))
+    assert f" {there:%d %b %H:%M} +0545 " in lines["rota.nightly"]
+    assert " +0545 " in lines["watch.nightly"]
+    found = {each["name"]: each for each in result(server, "schedules", "list", *here) if each["extension"] == "rota"}
+    assert (found["nightly"]["next_run"], found["nightly"]["time_zone"]) == (there.isoformat(), "Europe/Paris")
+    assert found["nightly"]["ended_at"].endswith("+05:45")
+    out, _ = pgbgw(server, "schedules", "show", "rota.nightly", *here)
+    assert "Europe/Paris (30 2 * * *)" in out
+    assert out.count(" +0545") == 2
+    out, _ = pgbgw(server, "schedules", "runs", "rota.nightly", *here)
+    assert out.count(" +0545 ") == 1
+    assert result(server, "schedules", "runs", "rota.nightly", *here)[0]["due"].endswith("+05:45")
+    _, err = pgbgw(server, "schedules", "list", "--time-zone", "Asia/Katmandou", code=2)
+    assert 'there is no time zone "Asia/Katmandou"' in err
+    assert "Asia/Katmandu" in err
 
 
 def test_what_failed_stands_out_on_a_terminal_of_80_columns(server: Server) -> None:
