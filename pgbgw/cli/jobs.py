@@ -16,6 +16,7 @@ from pgbgw.cli.export import export
 from pgbgw.cli.queues import dsn_option, opened, queue_argument, status_option
 from pgbgw.cli.values import as_json_value, cell, lenient, whole
 from pgbgw.client import ClientError, Handle, operations, run
+from pgbgw.observe.counts import recounted
 
 __all__ = ["jobs"]
 
@@ -28,9 +29,6 @@ _LEFT_OUT = ("sqlstate", "priority", "attempts")
 
 # Text that is cut is of use from this width on.
 _READABLE = 12
-
-# So many jobs of a status are counted one by one.
-_COUNTED = 10_000
 
 
 @click.group(
@@ -175,9 +173,10 @@ def resume(queue: str, dsn: str | None, as_json: bool) -> None:
 def counts(queue: str, dsn: str | None, as_json: bool) -> None:
     """Count the jobs of QUEUE by status, at once also where there are millions; large numbers are about right."""
     connection, handle = opened(dsn, queue)
+    view = sql.Identifier(handle.schema, handle.view)
     with connection:
         found = [
-            (status, *((jobs, True) if exact else _recounted(connection, handle, status, jobs)))
+            (status, *((jobs, True) if exact else recounted(connection, view, status, jobs)))
             for status, jobs, exact in run(connection, operations.counts_and_exactness(handle))
         ]
     if as_json:
@@ -227,26 +226,6 @@ def _left_out(columns: Sequence[str], rows: Sequence[Sequence[Any]], width: int)
         if wanted.pop(name, None) is not None:
             left_out.append(name)
     return left_out
-
-
-def _recounted(
-    connection: psycopg.Connection[Any], handle: Handle[Any], status: str, estimate: int
-) -> tuple[int, bool]:
-    """How many jobs there are of a status, and whether that is exact: of few jobs it is, of many it is the estimate.
-
-    A table that consumers have emptied is large until it is vacuumed, and statistics come late where they are busy.
-    """
-    view = sql.Identifier(handle.schema, handle.view)
-    some = sql.SQL("SELECT FROM {} WHERE status = {} LIMIT {}").format(view, status, _COUNTED + 1)
-    try:
-        with connection.transaction():
-            connection.execute("SET LOCAL statement_timeout = '1s'")
-            row = connection.execute(sql.SQL("SELECT count(*) FROM ({}) AS j").format(some)).fetchone()
-    except (psycopg.errors.QueryCanceled, psycopg.errors.InsufficientPrivilege):
-        # a role that may count jobs need not be allowed to read them
-        return estimate, False
-    assert row is not None
-    return (row[0], True) if row[0] <= _COUNTED else (max(estimate, _COUNTED), False)
 
 
 def _where(status: str | None) -> sql.Composable:

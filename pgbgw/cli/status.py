@@ -19,7 +19,7 @@ from pgbgw.cli.project import Project, Record
 from pgbgw.cli.schedules import one_line, print_schedules, record, until
 from pgbgw.cli.steered import typed
 from pgbgw.lower import lower
-from pgbgw.observe import Process, Snapshot, Subject, TableSummary, observe
+from pgbgw.observe import Process, QueueCounts, Snapshot, Subject, TableSummary, observe
 from pgbgw.server import Cluster, open_project
 from pgbgw.server.load import LoadError, connect
 
@@ -141,13 +141,13 @@ def _print_one(snapshot: Snapshot) -> None:
     if snapshot.queues:
         on.print()
         leased = any(each.running is not None for each in snapshot.queues)
+        statuses = ["ready", "later", *(["running"] if leased else []), "failed"]
         counts = [
-            (each.name, each.ready, each.later, *([each.running] if leased else []), each.failed,
-             "paused" if each.paused else None)
+            (each.name, *(_about(each, status) for status in statuses), "paused" if each.paused else None)
             for each in snapshot.queues
-        ]  # fmt: skip
+        ]
         paused = any(each.paused for each in snapshot.queues)
-        columns = ["queue", "ready", "later", *(["running"] if leased else []), "failed", *([""] if paused else [])]
+        columns = ["queue", *statuses, *([""] if paused else [])]
         terminal.table(columns, [row[: len(columns)] for row in counts])
     if snapshot.schedules:
         on.print()
@@ -200,6 +200,12 @@ def _next(each: TableSummary, now: datetime) -> tuple[object, object, object]:
         return None, None, None
     due = each.next.next_run
     return times.at(due, now), until(due, now), terminal.printable(each.next.name)
+
+
+def _about(each: QueueCounts, status: str) -> object:
+    """How many jobs it has of a status."""
+    number = getattr(each, status)
+    return f"about {number}" if status in each.estimated else number
 
 
 def _row(each: Process) -> tuple[object, ...]:

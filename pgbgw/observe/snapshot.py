@@ -7,9 +7,11 @@ from datetime import datetime
 from typing import Any
 
 import psycopg
+from psycopg import sql
 from psycopg.rows import dict_row
 
 from pgbgw.client.schedules import ScheduleStatus, read_all
+from pgbgw.observe.counts import recounted
 from pgbgw.observe.subject import QueueNames, StateNames, Subject
 from pgbgw.observe.tables import TableSummary, summary
 
@@ -42,7 +44,8 @@ class Process:
 class QueueCounts:
     """How many jobs of a queue may run, wait, were given up, and are leased; and whether it is paused.
 
-    Large numbers are those of the server's statistics; ``running`` is None where the queue has no leases.
+    ``running`` is None where the queue has no leases. ``estimated`` are the statuses whose number is not exact: of more
+    than 10,000 jobs it is that of the server's statistics.
     """
 
     name: str
@@ -51,6 +54,7 @@ class QueueCounts:
     failed: int
     running: int | None = None
     paused: bool = False
+    estimated: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,11 +156,19 @@ def _version(connection: psycopg.Connection[Any], extension: str) -> str | None:
 
 
 def _counts(connection: psycopg.Connection[Any], queue: QueueNames) -> QueueCounts:
-    rows = connection.execute(f"SELECT status, jobs FROM {queue.counts}()".encode()).fetchall()
-    jobs = {row[0]: int(row[1]) for row in rows}
+    rows = connection.execute(f"SELECT status, jobs, exact FROM {queue.counts}()".encode()).fetchall()
+    jobs: dict[str, int] = {}
+    estimated = []
+    for status, number, exact in rows:
+        jobs[status] = number
+        if not exact and queue.view:
+            jobs[status], exact = recounted(connection, sql.SQL(queue.view), status, number)
+        if not exact:
+            estimated.append(status)
     held = connection.execute(f"SELECT 1 FROM {queue.paused} WHERE queue = %s".encode(), [queue.name]).fetchone()
     return QueueCounts(
-        queue.name, jobs["ready"], jobs["later"], jobs["failed"], jobs.get("running"), held is not None
+        queue.name, jobs["ready"], jobs["later"], jobs["failed"], jobs.get("running"), held is not None,
+        tuple(estimated),
     )  # fmt: skip
 
 

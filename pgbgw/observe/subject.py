@@ -13,11 +13,14 @@ __all__ = ["QueueNames", "StateNames", "Subject", "TableNames"]
 
 @dataclass(frozen=True, slots=True)
 class QueueNames:
-    """A queue, the function that counts its jobs, and the table of paused queues, quoted and with their schema."""
+    """A queue; the function that counts its jobs, the table of paused queues and the view of jobs, quoted and with
+    their schema. What earlier versions have written has no view.
+    """
 
     name: str
     counts: str
     paused: str
+    view: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +70,9 @@ class Subject:
             processes=module.processes.name,
             dynamic=tuple(worker.name for worker in module.workers if worker.launched),
             titles=tuple(worker.title for worker in module.workers),
-            queues=tuple(QueueNames(queue.name, queue.counts, module.paused_queues) for queue in module.queues),
+            queues=tuple(
+                QueueNames(queue.name, queue.counts, module.paused_queues, queue.view) for queue in module.queues
+            ),
             states=tuple(StateNames(state.name, state.view) for state in module.shared),
             settings=tuple(setting.name for setting in module.settings),
             schedules=module.schedules.view if module.schedules is not None else None,

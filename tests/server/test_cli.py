@@ -97,9 +97,21 @@ def test_run_connect_status_stop_and_run_again(project: Path) -> None:
     assert found["cluster"]["state"] == "running"
     (extension,) = found["extensions"]
     assert [each["state"] in ("idle", "working") for each in extension["processes"]] == [True, True]
-    counts = {"name": "jobs", "ready": 0, "later": 0, "failed": 0, "running": None, "paused": False}
+    counts = {"name": "jobs", "ready": 0, "later": 0, "failed": 0, "running": None, "paused": False, "estimated": []}
     assert extension["queues"] == [counts]
     assert "shop worker" in pgbgw("status").stdout
+
+    # a large table whose jobs are all done is still large, and the server's statistics come late
+    execute(project, "INSERT INTO shop.jobs (task) SELECT 'x' FROM generate_series(1, 20000)")
+    eventually(lambda: execute(project, "SELECT count(*) FROM shop_log") == (21000,))
+    assert status()["extensions"][0]["queues"] == [counts]
+    execute(project, "SELECT shop.jobs_pause()")
+    execute(project, "INSERT INTO shop.jobs (task) SELECT 'x' FROM generate_series(1, 10500)")
+    (queue,) = status()["extensions"][0]["queues"]
+    assert (queue["ready"] >= 10000, queue["estimated"], queue["paused"]) == (True, ["ready"], True)
+    assert "about 1" in pgbgw("status").stdout
+    execute(project, "SELECT shop.jobs_resume()")
+    eventually(lambda: execute(project, "SELECT count(*) FROM shop_log") == (31500,))
 
     command = [sys.executable, "-m", "pgbgw", "connect", "-c", "SELECT 6 * 7 AS answer"]
     said = subprocess.run(command, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
@@ -114,7 +126,7 @@ def test_run_connect_status_stop_and_run_again(project: Path) -> None:
     assert again.exit_code == 0, again.stderr
     assert "was there already" in again.stdout
     assert "running shop.sql" not in again.stderr
-    assert execute(project, "SELECT count(*) FROM shop_log") == (1000,)
+    assert execute(project, "SELECT count(*) FROM shop_log") == (31500,)
 
 
 def test_a_changed_declaration_never_loses_jobs_unasked(project: Path) -> None:
