@@ -101,7 +101,12 @@ class TestDatabase:
         return [job for piece in queue.stream(self.connection, status) for job in piece]
 
     def consume(
-        self, queue: Queue[Any], handler: Callable[..., Any], *, propagate: bool = False, **options: Any
+        self,
+        queue: Queue[P],
+        handler: Callable[[P], object] | Callable[[P, Job[P]], object],
+        *,
+        propagate: bool = False,
+        **options: Any,
     ) -> Consumed:
         """Hand all jobs of a queue that are due by now to a handler, as ``Queue.consume`` does; what became of them.
 

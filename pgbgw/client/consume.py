@@ -23,6 +23,7 @@ from pgbgw.client.errors import ClientError
 from pgbgw.client.handle import Handle
 from pgbgw.client.handlers import Handler, Handlers, is_asynchronous
 from pgbgw.client.inhand import Consumed, InHand
+from pgbgw.client.jobs import Job
 from pgbgw.client.kept import Kept, connected
 from pgbgw.client.lengths import Length, length
 from pgbgw.client.running import run
@@ -48,7 +49,7 @@ class Consumer(Generic[P]):
     def __init__(
         self,
         handle: Handle[P],
-        handler: Handler,
+        handler: Callable[[P], object] | Callable[[P, Job[P]], object],
         conninfo: str,
         *,
         concurrency: int = 1,

@@ -98,6 +98,7 @@ class Handlers(Generic[P]):
         """Hand jobs to the executor, so many at a time."""
         executor = self._executor
         assert executor is not None
+        options = _of_a_submission(executor)
         free = threading.Semaphore(self._concurrency)
         outstanding: set[Future[Any]] = set()
 
@@ -123,7 +124,7 @@ class Handlers(Generic[P]):
             if job is None:
                 break
             try:
-                future = executor.submit(self._handler, *self._arguments(job))
+                future = executor.submit(self._handler, *self._arguments(job), **options)
             except RuntimeError:
                 # it is broken or shut down (Executor.submit), for which the job can do nothing
                 self._in_hand.end(job, NotBegun.NOT_BEGUN)
@@ -137,6 +138,14 @@ class Handlers(Generic[P]):
             future.add_done_callback(lambda done, job=job: ended(done, job))  # type: ignore[misc]
         while outstanding and self._ending.left > 0:
             free.acquire(timeout=0.1)
+
+
+def _of_a_submission(executor: Executor) -> dict[str, Any]:
+    """What ``submit`` is told beside the call. Dask takes equal calls for one unless it is told that they are not pure
+    (distributed.dask.org, API, ``Client.submit``), and jobs may be equal.
+    """
+    of_dask = any(each.__module__.partition(".")[0] == "distributed" for each in type(executor).__mro__)
+    return {"pure": False} if of_dask else {}
 
 
 def is_asynchronous(handler: Handler) -> bool:

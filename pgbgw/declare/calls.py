@@ -403,7 +403,7 @@ class QueueCalls(Generic[P]):
     def consume(
         self,
         conninfo: str,
-        handler: Callable[..., Any],
+        handler: Callable[[P], object] | Callable[[P, Job[P]], object],
         *,
         concurrency: int = 1,
         executor: Executor | None = None,

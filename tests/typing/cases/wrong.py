@@ -57,3 +57,17 @@ shop.interval_worker("n", every=seconds(60), run=sql("SELECT 1"), log_level="inf
 shop.dynamic_worker("o", args=["integer"], run=call("public.f"))  # error: arg-type
 shop.dynamic_worker("p", run=call("public.f", 3))  # error: arg-type
 shop.c_worker("q")  # error: call-arg
+
+
+class Letter(Payload):
+    street: str
+
+
+def deliver(letter: Letter) -> None: ...
+
+
+def post(letter: Mail, stamp: int) -> None: ...
+
+
+mail.consume("dbname=shopdb", deliver)  # error: arg-type
+mail.consume("dbname=shopdb", post)  # error: arg-type
