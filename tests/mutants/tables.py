@@ -7,6 +7,7 @@ from tests.mutants.mutant import Mutant
 __all__ = ["TABLES"]
 
 _ATTACKS = "tests/server/test_schedule_table_attacks.py"
+_CLOCK = "tests/server/test_schedule_table_clock.py"
 _TESTS = "tests/server/test_schedule_tables.py"
 
 _SUITE = tuple(
@@ -70,6 +71,11 @@ _TRIED = tuple(
             "one_stops_all", "A schedule whose time zone is not known stops all others.",
             "scheduler.c.in", "row->known = @{sym.times_known}(&row->times);", "row->known = true;",
             f"{_ATTACKS}::test_what_another_server_has_taken_ends_no_restore",
+        ),
+        (
+            "too_late_for_want_of_room", "What has waited for a process is taken for missed.",
+            "scheduler.c.in", "next, Min(full_since, now), now);", "next, now, now);",
+            f"{_CLOCK}::test_what_waits_for_a_process_is_not_missed",
         ),
         (
             "made_up_zones", "Time zones are taken that somebody has made up.",

@@ -99,6 +99,10 @@ def dues(server: Server, name: str) -> list[datetime]:
     return [at for at, _, _ in rows]
 
 
+def next_run(server: Server, name: str) -> object:
+    return server.value("SELECT next_run FROM nights.schedules WHERE name = %s", [name])
+
+
 def hours(day: datetime, *numbers: int) -> list[datetime]:
     return [day.replace(hour=number, minute=0, second=0) for number in numbers]
 
@@ -163,6 +167,17 @@ def test_a_clock_that_was_set_is_noticed_within_a_minute(server: Server, clock: 
         assert dues(server, "three") == []
         clock.set(NOON.replace(minute=59, second=58))
     eventually(lambda: dues(server, "three") == hours(NOON, 13), 65, "the run that is due")
+
+
+def test_a_next_run_by_rules_that_are_no_more_is_found_anew(server: Server, clock: Clock) -> None:
+    """As after an update of the zone data: it was an hour off, either way, and nothing is run by it."""
+    begin(server, clock, NOON, *HOURLY)
+    for wrong in (-HOUR, HOUR):
+        server.rows("UPDATE nights.schedules SET next_run = %s", [NOON + wrong])
+        move(server, clock, clock.now() + timedelta(minutes=1))
+        right = hours(NOON, 13)
+        eventually(lambda: [next_run(server, name) for name in HOURLY] == right * 3, what="next runs")  # noqa: B023
+    assert {name: dues(server, name) for name in HOURLY} == {name: [] for name in HOURLY}
 
 
 def test_a_clock_that_was_far_ahead_is_told_and_can_be_mended(server: Server, clock: Clock) -> None:

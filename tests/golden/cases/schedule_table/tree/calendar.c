@@ -187,10 +187,12 @@ crontab_due_after(const CrontabDueTimes *times, TimestampTz after)
  * Of the times that are due, from "first" until now, the one that is run now:
  * the first of as many as are made up for, or DT_NOBEGIN where that is none
  * and they are too late.  A run begins up to "jitter" after it is due, in us.
+ * "since" is when it could last have begun, which is before now where there
+ * was no room for it.
  */
 TimestampTz
 crontab_missed_due(const CrontabDueTimes *times, int missed, int64 jitter,
-				   TimestampTz first, TimestampTz now)
+				   TimestampTz first, TimestampTz since, TimestampTz now)
 {
 	int			wanted = Max(missed, 1);
 	TimestampTz *last = palloc(sizeof(TimestampTz) * wanted);
@@ -213,7 +215,7 @@ crontab_missed_due(const CrontabDueTimes *times, int missed, int64 jitter,
 	}
 	result = last[found > wanted ? found % wanted : 0];
 	pfree(last);
-	if (missed == 0 && result < TimestampTzPlusMilliseconds(now, -LATEST) - jitter)
+	if (missed == 0 && result < TimestampTzPlusMilliseconds(since, -LATEST) - jitter)
 		return DT_NOBEGIN;
 	return result;
 }

@@ -272,7 +272,7 @@ extern CrontabDueTimes crontab_times_of(const char *expression, const char *time
 extern bool crontab_times_known(const CrontabDueTimes *times);
 extern TimestampTz crontab_due_after(const CrontabDueTimes *times, TimestampTz after);
 extern TimestampTz crontab_missed_due(const CrontabDueTimes *times, int missed,
-									  int64 jitter, TimestampTz first, TimestampTz now);
+									  int64 jitter, TimestampTz first, TimestampTz since, TimestampTz now);
 
 /* tables of schedules */
 extern const CrontabScheduleTableSpec crontab_jobs_table;

@@ -78,6 +78,13 @@ static TimestampTz config_seen = 0;
 /* When old runs are removed. */
 static TimestampTz forget_at = 0;
 
+/* Since when no process has been free for what is due; else DT_NOEND. */
+static TimestampTz full_since = DT_NOEND;
+static bool full_told = false;
+
+/* Until when schedules stand still, as the log has told. */
+static TimestampTz told_settled = DT_NOBEGIN;
+
 static void load(const CrontabScheduleTableSpec *spec, TimestampTz now);
 static void refresh(const CrontabScheduleTableSpec *spec);
 static void look_anew(const CrontabScheduleTableSpec *spec, int64 id);
@@ -96,6 +103,9 @@ static TimestampTz plan(const CrontabScheduleTableSpec *spec, CrontabTableStatem
 						const CrontabListedSchedule *row, TimestampTz settled_until);
 static int64 begin_run(const CrontabScheduleTableSpec *spec, const CrontabListedSchedule *row, TimestampTz due);
 static void note_ended(const CrontabScheduleTableSpec *spec);
+static void note_room(const CrontabScheduleTableSpec *spec, TimestampTz now);
+static void tell_set_back(const CrontabScheduleTableSpec *spec, uint64 nschedules,
+						  TimestampTz settled_until);
 
 /*
  * One look at the table, in a transaction: writes down what is due, and what
@@ -118,6 +128,7 @@ crontab_schedule_due(const CrontabScheduleTableSpec *spec)
 	crontab_settle_runs(spec);
 	while (crontab_room_for_runs(spec) > 0 && (entry = first_entry()) != NULL && entry->next <= now)
 		take(spec, entry, now);
+	note_room(spec, now);
 	if (now >= forget_at || forget_at > TimestampTzPlusMilliseconds(now, LOOK_WAIT))
 	{
 		crontab_table_statement(spec, CRONTAB_TABLE_FORGET, SPI_OK_DELETE, 0, NULL, NULL, NULL);
@@ -147,9 +158,12 @@ crontab_until_due_schedule(const CrontabScheduleTableSpec *spec)
 	TimestampTz next = TimestampTzPlusMilliseconds(now, LOOK_WAIT);
 	CrontabScheduleEntry *entry;
 
-	/* what lets it go on wakes it */
+	/* what lets it go on wakes it; what is due meanwhile waits for no process */
 	if (crontab_stands_still())
+	{
+		full_since = DT_NOEND;
 		return LOOK_WAIT;
+	}
 	note_ended(spec);
 	if (!loaded || crontab_runs_left(spec) || crontab_count_changes(spec) != changes_seen)
 		return 0;
@@ -182,6 +196,8 @@ load(const CrontabScheduleTableSpec *spec, TimestampTz now)
 	MemoryContext context;
 	MemoryContext rows_context;
 	Portal		portal;
+	uint64		nset_back = 0;
+	TimestampTz settled_until = DT_NOBEGIN;
 
 	if (schedules_context == NULL)
 		schedules_context = AllocSetContextCreate(TopMemoryContext,
@@ -230,6 +246,11 @@ load(const CrontabScheduleTableSpec *spec, TimestampTz now)
 				find_row(spec, CRONTAB_TABLE_LOCK, row.id, &row))
 				next = plan(spec, CRONTAB_TABLE_PLAN, &row, row.settled_until);
 			place(row.id, row.run_now ? DT_NOBEGIN : next);
+			if (!row.paused && row.settled_until > TimestampTzPlusMilliseconds(now, LOOK_WAIT))
+			{
+				nset_back++;
+				settled_until = Max(settled_until, row.settled_until);
+			}
 		}
 		SPI_freetuptable(table);
 		MemoryContextSwitchTo(context);
@@ -240,6 +261,7 @@ load(const CrontabScheduleTableSpec *spec, TimestampTz now)
 	}
 	MemoryContextDelete(rows_context);
 	SPI_cursor_close(portal);
+	tell_set_back(spec, nset_back, settled_until);
 
 	crontab_load_runs(spec);
 	reload_at = TimestampTzPlusMilliseconds(now, RELOAD_WAIT);
@@ -370,6 +392,26 @@ tell_unknown(const CrontabScheduleTableSpec *spec, const CrontabListedSchedule *
 				 errhint("Give it others; %s(expression, time_zone) tells what is wrong.", "cron.crontab_next_run")));
 }
 
+/*
+ * Say, once, that schedules run nothing since the clock was set back.
+ */
+static void
+tell_set_back(const CrontabScheduleTableSpec *spec, uint64 nschedules, TimestampTz settled_until)
+{
+	if (settled_until == told_settled)
+		return;
+	told_settled = settled_until;
+	if (nschedules == 0)
+		return;
+	ereport(LOG,
+			(errmsg_plural("%llu schedule of \"%s\" stands still until %s",
+						   "%llu schedules of \"%s\" stand still, the last until %s",
+						   (unsigned long) nschedules, (unsigned long long) nschedules, spec->name,
+						   timestamptz_to_str(settled_until)),
+			 errdetail("What was due by then has been run: the clock was set back."),
+			 errhint("To have one go on from now, pause it and resume it.")));
+}
+
 static void
 read_row(HeapTuple tuple, TupleDesc tupdesc, CrontabListedSchedule *row)
 {
@@ -447,7 +489,7 @@ take(const CrontabScheduleTableSpec *spec, CrontabScheduleEntry *entry, Timestam
 			place(id, next);
 			return;
 		}
-		due = crontab_missed_due(&row.times, row.missed, 0, next, now);
+		due = crontab_missed_due(&row.times, row.missed, 0, next, Min(full_since, now), now);
 		if (due == DT_NOBEGIN)
 		{
 			/* too late: those times are over */
@@ -524,5 +566,32 @@ note_ended(const CrontabScheduleTableSpec *spec)
 		entry = hash_search(entries, &ended, HASH_FIND, NULL);
 		if (entry != NULL && entry->waits)
 			place(ended, entry->next);
+	}
+}
+
+/*
+ * Remember since when there has been no room: what waits for that does not
+ * come too late.
+ */
+static void
+note_room(const CrontabScheduleTableSpec *spec, TimestampTz now)
+{
+	CrontabScheduleEntry *entry = first_entry();
+
+	if (crontab_room_for_runs(spec) > 0)
+	{
+		full_since = DT_NOEND;
+		full_told = false;
+		return;
+	}
+	full_since = Min(full_since, now);
+	if (!full_told && entry != NULL && entry->next <= now &&
+		now >= TimestampTzPlusMilliseconds(full_since, LOOK_WAIT))
+	{
+		ereport(LOG,
+				(errmsg("none of the %d processes for runs of \"%s\" has been free for a minute, and schedules wait",
+						spec->nrunners, spec->name),
+				 errhint("They are run when one is free; runs= of the declaration says how many there are.")));
+		full_told = true;
 	}
 }

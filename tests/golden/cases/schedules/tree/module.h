@@ -211,7 +211,7 @@ extern RotaDueTimes rota_times_of(const char *expression, const char *time_zone,
 								  bool skip_gap, bool repeat);
 extern TimestampTz rota_due_after(const RotaDueTimes *times, TimestampTz after);
 extern TimestampTz rota_missed_due(const RotaDueTimes *times, int missed,
-								   int64 jitter, TimestampTz first, TimestampTz now);
+								   int64 jitter, TimestampTz first, TimestampTz since, TimestampTz now);
 
 /* schedules */
 extern void rota_note_schedules_changed(void);

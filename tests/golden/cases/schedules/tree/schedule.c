@@ -180,7 +180,7 @@ look(const RotaRunSchedule *schedule, bool lock, RotaScheduleRow *row,
 		*due = DT_NOBEGIN;
 		return row->retry_at <= now;
 	}
-	*due = rota_missed_due(&row->times, schedule->missed, schedule->jitter, next, now);
+	*due = rota_missed_due(&row->times, schedule->missed, schedule->jitter, next, now, now);
 	if (*due == DT_NOBEGIN)
 	{
 		/* too late: those times are over */
