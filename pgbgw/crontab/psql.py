@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from getopt import GetoptError, gnu_getopt
 from pathlib import PurePosixPath
@@ -23,7 +23,24 @@ _LONG = (
     "single-transaction", "output=", "port=", "pset=", "quiet", "record-separator=", "record-separator-zero",
     "single-step", "single-line", "tuples-only", "table-attr=", "username=", "set=", "variable=", "version",
     "no-password", "password", "expanded", "no-psqlrc", "help", "csv", "debug",
+    # of Debian's wrapper, see pg_wrapper(1)
+    "cluster=",
 )  # fmt: skip
+
+# Variables that say to what psql connects, and as whom; the first that is set counts.
+_VARIABLES = {
+    "database": ("PGDATABASE",), "user": ("PGUSER",), "host": ("PGHOST", "PGHOSTADDR"), "port": ("PGPORT",),
+    "service": ("PGSERVICE",), "cluster": ("PGCLUSTER",),
+}  # fmt: skip
+
+# The same in a connection string.
+_KEYWORDS = {
+    "database": ("dbname",), "user": ("user",), "host": ("host", "hostaddr"), "port": ("port",),
+    "service": ("service",),
+}  # fmt: skip
+
+# Where a server is looked for by default: on this machine, by its usual sockets.
+_LOCAL = {"localhost", "127.0.0.1", "::1", "/run/postgresql", "/var/run/postgresql", "/tmp"}
 
 # Programs that run another one, and their options that take a value.
 _AROUND = {
@@ -219,8 +236,7 @@ def _psql(arguments: Sequence[str], around: _Around) -> Sent:
     except GetoptError as error:
         raise Refusal(f"options of psql can't be read: {error}", hint="Look at psql --help.") from error
     commands: list[str] = []
-    said = {"database": around.variables.get("PGDATABASE"), "user": around.variables.get("PGUSER")}
-    host = around.variables.get("PGHOST") or around.variables.get("PGHOSTADDR")
+    named: dict[str, str] = {}
     notes = list(around.notes)
     if settings := around.variables.get("PGOPTIONS"):
         notes.append(f"PGOPTIONS is left out, {settings}: give such settings to the owner by ALTER ROLE ... SET")
@@ -236,21 +252,24 @@ def _psql(arguments: Sequence[str], around: _Around) -> Sent:
             case "-d" | "--dbname":
                 names.insert(0, value)
             case "-U" | "--username":
-                said["user"] = value
+                named["user"] = value
             case "-h" | "--host":
-                host = value
+                named["host"] = value
+            case "-p" | "--port":
+                named["port"] = value
+            case "--cluster":
+                named["cluster"] = value
             case "-o" | "--output" if value != "/dev/null":
                 notes.append(f"what it prints went to {value}, and is dropped")
             case "-l" | "--list" | "-V" | "--version" | "--help" | "-?":
                 raise Refusal(f"psql {option} runs no SQL", hint="Leave it out.")
     if len(names) > 1:
-        said["user"] = names[1]
+        named.setdefault("user", names[1])
     if names:
-        part = _conninfo(names[0])
-        said |= {key: value for key, value in part.items() if key != "host" and value}
-        host = part["host"] or host
-    if host and not host.startswith("/") and host not in {"localhost", "127.0.0.1", "::1"}:
-        notes.append(f'it connected to host "{host}", and now runs where it is imported')
+        # what stands in a connection string counts more than options do
+        named |= _conninfo(names[0])
+    said = _first(_VARIABLES, around.variables) | {key: value for key, value in named.items() if value}
+    notes += _elsewhere(said, named)
     if not commands and around.given.strip():
         commands.append(around.given)
     if not commands:
@@ -259,16 +278,42 @@ def _psql(arguments: Sequence[str], around: _Around) -> Sent:
         raise Refusal(f"not SQL: {backslash.split()[0]} is a command of psql", hint="Write SQL.")
     if single:
         commands = [";\n".join(each.strip().removesuffix(";") for each in commands)]
-    return Sent(tuple(commands), said["database"], said["user"] or around.user, around.timeout, tuple(notes))
+    user = said.get("user") or around.user
+    return Sent(tuple(commands), said.get("database"), user, around.timeout, tuple(notes))
 
 
-def _conninfo(text: str) -> dict[str, str | None]:
-    """Database, user and host of what stands for a database: a name, or a connection string."""
+def _elsewhere(said: Mapping[str, str], named: Mapping[str, str]) -> Iterator[str]:
+    """Notes of servers that may be others than the one to import into; ``named`` is what the command itself says."""
+    service = said.get("service")
+    # libpq looks into a service before it looks at PGDATABASE and PGUSER
+    if service and not named.get("database"):
+        raise Refusal(
+            f'psql goes by service "{service}", whose database is not known here',
+            hint=f'Name it on the line, as in psql -d "service={service} dbname=...".',
+        )
+    places = [f'{key} "{said[key]}"' for key in ("host", "cluster", "service") if key in said]
+    if said.get("host") in _LOCAL:
+        del places[0]
+    if "port" in said:
+        places.append(f"port {said['port']}")
+    if places:
+        yield f"it connected to {', '.join(places)}, and now runs where it is imported"
+    if service and not named.get("user"):
+        yield f'a role that service "{service}" names is not known here'
+
+
+def _first(names: Mapping[str, Sequence[str]], values: Mapping[str, str]) -> dict[str, str]:
+    """What is set and not empty, of each the first; libpq takes what is empty for what is not set."""
+    found = ((key, next((values[name] for name in each if values.get(name)), None)) for key, each in names.items())
+    return {key: value for key, value in found if value}
+
+
+def _conninfo(text: str) -> dict[str, str]:
+    """What is said by what stands for a database: a name, or a connection string."""
     if "=" not in text and not text.startswith(("postgresql://", "postgres://")):
-        return {"database": text, "user": None, "host": None}
+        return {"database": text}
     try:
         found = conninfo_to_dict(text)
     except psycopg.Error as error:
         raise Refusal("the connection string is not valid", detail=f"{str(error).strip()}.") from error
-    named = {"database": "dbname", "user": "user", "host": "host"}
-    return {ours: str(found[theirs]) if found.get(theirs) else None for ours, theirs in named.items()}
+    return _first(_KEYWORDS, {key: str(value) for key, value in found.items()})

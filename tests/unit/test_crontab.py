@@ -154,6 +154,7 @@ def test_the_sql_of_a_command(command: str) -> None:
         ("PGUSER=y sudo -u z PGUSER=b psql -d a -c 'SELECT 1'", "a", "b"),
         ("PGUSER=y su - b -c \"psql -d a -c 'SELECT 1'\"", "a", "b"),
         ("PGUSER=b su y -c \"psql -d a -c 'SELECT 1'\"", "a", "b"),
+        ("PGDATABASE=a PGUSER= psql -d '' -U b y -c 'SELECT 1'", "a", "b"),
     ],
 )
 def test_the_database_and_the_role_of_a_command(command: str, database: str | None, owner: str | None) -> None:
@@ -216,6 +217,47 @@ def test_what_gets_lost_is_told() -> None:
     assert psql("psql -c 'SELECT 1' -c 'SELECT 2'").command == "SELECT 1;\nSELECT 2"
     together = psql("psql -1 -c 'SELECT 1;' -c 'SELECT 2'")
     assert (together.command, together.notes) == ("SELECT 1;\nSELECT 2", ())
+
+
+@pytest.mark.parametrize(
+    ("command", "place"),
+    [
+        ("psql -h db2 -p 5434 shop", 'host "db2", port 5434'),
+        ("psql --port=5434 shop", "port 5434"),
+        ("PGPORT=5433 psql", "port 5433"),
+        ("PGPORT=5433 psql -p 5434", "port 5434"),
+        ("psql postgresql:///shop?port=5435", "port 5435"),
+        ("psql -p 5434 'host=localhost port=5435 dbname=shop'", "port 5435"),
+        ("psql 'hostaddr=10.0.0.2 dbname=shop'", 'host "10.0.0.2"'),
+        ("psql -h /srv/second shop", 'host "/srv/second"'),
+        ("psql --cluster 15/second shop", 'cluster "15/second"'),
+        ("PGCLUSTER=15/second psql --cluster=15/third shop", 'cluster "15/third"'),
+        ("psql 'service=other dbname=shop user=a'", 'service "other"'),
+        ("PGSERVICE=other psql -U a shop", 'service "other"'),
+        ("psql -h /run/postgresql shop", None),
+        ("PGPORT= psql -p '' -h 127.0.0.1 shop", None),
+        ("PGPORT=5433 PGSERVICE=other sudo -u a psql", None),
+    ],
+)
+def test_another_server_is_told(command: str, place: str | None) -> None:
+    told = (f"it connected to {place}, and now runs where it is imported",) if place else ()
+    assert psql(f"{command} -c 'SELECT 1'").notes == told
+
+
+@pytest.mark.parametrize(
+    "command", ["psql service=other", "PGSERVICE=other psql", "PGSERVICE=other PGDATABASE=shop psql -U a",
+                "psql postgresql://a@/?service=other"],
+)  # fmt: skip
+def test_a_service_may_name_any_database(command: str) -> None:
+    refused = refusal(f"0 1 * * * {command} -c 'SELECT 1'")
+    assert refused.message == 'psql goes by service "other", whose database is not known here'
+    assert refused.hint is not None
+    assert 'psql -d "service=other dbname=..."' in refused.hint
+
+
+def test_a_service_may_name_any_role() -> None:
+    found = psql("PGUSER=a psql 'service=other dbname=shop' -c 'SELECT 1'")
+    assert (found.database, found.notes[1:]) == ("shop", ('a role that service "other" names is not known here',))
 
 
 @pytest.mark.parametrize(
