@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
 from pgbgw.crontab.entries import Refusal
 
@@ -12,6 +13,8 @@ __all__ = ["Word", "words"]
 
 # An operator of redirection may have the number of a file before it.
 _OPERATOR = re.compile(r"(?:\d*(?:>>|>\||>&|<&|<<<|<<|<>|>|<)|&>>|&>|&&|\|\||;;|\|&|[;&|()])")
+
+_ASSIGNS = re.compile(r"[A-Za-z_]\w*=")
 
 _SCRIPT = "Put the statements into a function or a procedure, and schedule a call of it."
 
@@ -52,11 +55,34 @@ def words(command: str, variables: Mapping[str, str]) -> list[Word]:
             else:
                 at += 1
             continue
+        if character == "$" and not _is_whole(found, word):
+            value, at = _plain(command, at, variables)
+            word = _split(value, word, found)
+            continue
         text, at = _part(command, at, variables)
         word = (word or "") + text
     if word is not None:
         found.append(Word(word))
     return found
+
+
+def _is_whole(found: Sequence[Word], word: str | None) -> bool:
+    """Whether a value is no more than one word here: in an assignment before a command, and as the file of output."""
+    if found and found[-1].operator and set(found[-1].text) & set("<>"):
+        return True
+    before = (each.text for each in takewhile(lambda each: not each.operator, reversed(found)))
+    return word is not None and all(_ASSIGNS.match(each) for each in (word, *before))
+
+
+def _split(value: str, word: str | None, found: list[Word]) -> str | None:
+    """Split a value that is not quoted, and begin where ``word`` was left; what is left of it then."""
+    first, *others = re.split(r"[ \t\n]+", value)
+    word = (word or "") + first if first else word
+    for other in others:
+        if word is not None:
+            found.append(Word(word))
+        word = other or None
+    return word
 
 
 def _part(command: str, at: int, variables: Mapping[str, str]) -> tuple[str, int]:

@@ -174,6 +174,29 @@ def test_variables_of_the_crontab_are_known_to_the_shell() -> None:
 
 
 @pytest.mark.parametrize(
+    ("variable", "command"),
+    [
+        ("OPTS=-d shop -U app", "psql $OPTS -c 'SELECT 1'"),
+        ("OPTS=' -X  -q\t'", "psql ${OPTS}-d shop $OPTS -U app -c 'SELECT 1'"),
+        ("OPTS=-X -d", "psql $OPTS'shop' -U app -c 'SELECT 1'"),
+        ("OPTS=hop -U a", "psql -d s${OPTS}pp -c 'SELECT 1'"),
+        ("PSQL=psql -X -q", "$PSQL -d shop -U app -c 'SELECT 1'"),
+        ("NONE=''", "psql $NONE -d shop $NONE -U app -c 'SELECT 1'$NONE"),
+        ("NONE='  '", "$NONE psql $NONE -d shop -U app -c 'SELECT 1'"),
+        ("SQL=SELECT  1", 'psql -d shop -U app -c "$SQL"'),
+        ("SQL=SELECT  1", "echo $SQL | psql -d shop -U app"),
+        ("LOG=/var/log/a b.log", "psql shop app -c 'SELECT 1' >> $LOG"),
+        ("NAME=a b", "PGUSER=app PGAPPNAME=$NAME psql shop -c 'SELECT 1'"),
+        ("NAME=a b", "true=1 PGAPPNAME=x-$NAME psql shop app -c 'SELECT 1'"),
+    ],
+)
+def test_a_value_is_split_into_words_unless_quoted(variable: str, command: str) -> None:
+    found = one(f"{variable}\n0 1 * * * {command}")
+    assert " ".join(found.command.split()) == "SELECT 1"
+    assert (found.database, found.owner, found.notes) == ("shop", "app", ())
+
+
+@pytest.mark.parametrize(
     ("command", "message"),
     [
         ("/usr/local/bin/backup --full", "not SQL: /usr/local/bin/backup"),
