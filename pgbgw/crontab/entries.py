@@ -39,7 +39,8 @@ class Entry:
     """A line, or a job, as it was found.
 
     ``where`` is its place for messages: a file and a line, or a job. ``commands`` are strings of SQL that are sent one
-    after the other. ``database`` and ``owner`` are None where nothing names them; ``timeout`` is in seconds.
+    after the other, or if ``apart`` their statements are. ``database`` and ``owner`` are None where nothing names them;
+    ``timeout`` is in seconds.
     """
 
     where: str
@@ -53,6 +54,7 @@ class Entry:
     active: bool = True
     timeout: float | None = None
     notes: tuple[str, ...] = ()
+    apart: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +115,7 @@ def _taken(entry: Entry, names: set[tuple[str | None, str]]) -> Taken:
     command = entry.commands[0] if len(entry.commands) == 1 else ";\n".join(part.text for part in parts)
     if _is_block(parts):
         command = ";\n".join(part.text for part in parts[1:-1])
-    if len(entry.commands) > 1:
+    elif len(parts if entry.apart else entry.commands) > 1:
         notes.append("its commands were transactions of their own, and are one now")
     return Taken(
         entry.where,

@@ -77,7 +77,7 @@ def _entry(text: str, where: str, variables: dict[str, str], zone: str, user_col
     command, given = _split(rest.strip())
     what = sent(command, given, variables)
     return Entry(where, "crontab", matched[1], zone, what.commands, database=what.database, owner=what.user or user,
-                 timeout=what.timeout, notes=what.notes)  # fmt: skip
+                 timeout=what.timeout, notes=what.notes, apart=what.apart)  # fmt: skip
 
 
 def _split(text: str) -> tuple[str, str]:

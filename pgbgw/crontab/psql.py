@@ -77,10 +77,12 @@ _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 class Sent:
     """What psql sends: strings of SQL, one after the other; to which database and as whom, where that is said.
 
-    ``timeout`` is in seconds; ``notes`` say what is not taken over.
+    ``apart``: it sends each statement of a string by itself, as it does with its input. ``timeout`` is in seconds;
+    ``notes`` say what is not taken over.
     """
 
     commands: tuple[str, ...]
+    apart: bool
     database: str | None
     user: str | None
     timeout: float | None
@@ -270,7 +272,8 @@ def _psql(arguments: Sequence[str], around: _Around) -> Sent:
         named |= _conninfo(names[0])
     said = _first(_VARIABLES, around.variables) | {key: value for key, value in named.items() if value}
     notes += _elsewhere(said, named)
-    if not commands and around.given.strip():
+    apart = not commands
+    if apart and around.given.strip():
         commands.append(around.given)
     if not commands:
         raise Refusal("psql runs no SQL", hint="Give it -c, or keep it in the crontab.")
@@ -279,7 +282,7 @@ def _psql(arguments: Sequence[str], around: _Around) -> Sent:
     if single:
         commands = [";\n".join(each.strip().removesuffix(";") for each in commands)]
     user = said.get("user") or around.user
-    return Sent(tuple(commands), said.get("database"), user, around.timeout, tuple(notes))
+    return Sent(tuple(commands), apart, said.get("database"), user, around.timeout, tuple(notes))
 
 
 def _elsewhere(said: Mapping[str, str], named: Mapping[str, str]) -> Iterator[str]:

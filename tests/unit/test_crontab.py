@@ -243,6 +243,23 @@ def test_what_gets_lost_is_told() -> None:
 
 
 @pytest.mark.parametrize(
+    ("command", "count"),
+    [
+        ("echo 'DELETE FROM a; DELETE FROM b' | psql shop", 1),
+        ("psql shop%DELETE FROM a;%DELETE FROM b;", 1),
+        ("psql shop%DELETE FROM a", 0),
+        ("psql shop%BEGIN;%DELETE FROM a;%DELETE FROM b;%COMMIT;", 0),
+        ("psql -c BEGIN -c 'DELETE FROM a' -c COMMIT", 0),
+        ("psql -c 'DELETE FROM a; DELETE FROM b'", 0),
+        ("psql -c 'DELETE FROM a; DELETE FROM b' -c 'DELETE FROM c'", 1),
+        ("psql -c 'DELETE FROM a'%DELETE FROM b; DELETE FROM c", 0),
+    ],
+)
+def test_statements_that_were_transactions_of_their_own_are_told(command: str, count: int) -> None:
+    assert psql(command).notes == ("its commands were transactions of their own, and are one now",) * count
+
+
+@pytest.mark.parametrize(
     ("command", "place"),
     [
         ("psql -h db2 -p 5434 shop", 'host "db2", port 5434'),
