@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pgbgw.crontab.entries import Entry, Refusal
 from pgbgw.crontab.psql import sent
+from pgbgw.crontab.shell import Unclosed
 
 __all__ = ["Unreadable", "read_crontab", "system_zone"]
 
@@ -75,7 +76,16 @@ def _entry(text: str, where: str, variables: dict[str, str], zone: str, user_col
             + ("a user, and a command." if user_column else "and a command."),
         )
     command, given = _split(rest.strip())
-    what = sent(command, given, variables)
+    try:
+        what = sent(command, given, variables)
+    except Unclosed as refusal:
+        if not given:
+            raise
+        raise Refusal(
+            "a quote is not closed where cron cuts the command, at a percent sign",
+            detail="What follows the sign is the standard input of the command.",
+            hint="Write \\% for a percent sign of the command, also within quotes.",
+        ) from refusal
     return Entry(where, "crontab", matched[1], zone, what.commands, database=what.database, owner=what.user or user,
                  timeout=what.timeout, notes=what.notes, apart=what.apart)  # fmt: skip
 

@@ -6,7 +6,9 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from getopt import GetoptError, gnu_getopt
+from itertools import dropwhile, takewhile
 from pathlib import PurePosixPath
+from typing import NoReturn
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
@@ -116,16 +118,25 @@ def _command(line: list[Word], around: _Around) -> Sent:
     if line and line[-1] == Word(";", operator=True):
         line = line[:-1]
     if operator := next((word.text for word in line if word.operator), None):
-        if operator.lstrip("0123456789").startswith("<"):
-            raise Refusal("psql reads a file", hint=_FILE)
-        first = next(word.text for word in line if not word.operator)
-        if PurePosixPath(first).name == "psql":
-            what = (
-                "what psql prints goes to another program" if operator == "|" else f"more than one command: {operator}"
-            )
-            raise Refusal(f"not SQL alone: {what}", hint=_NOT_SQL if operator == "|" else _ALONE)
-        raise Refusal(f"not SQL: {first}", hint=_INSTEAD.get(PurePosixPath(first).name, _NOT_SQL))
+        _refuse(line, operator, around)
     return _program([word.text for word in line], around)
+
+
+def _refuse(line: list[Word], operator: str, around: _Around) -> NoReturn:
+    """Say what is wrong with more than a command: its first program, or if that is psql, what joins the others."""
+    first = takewhile(lambda word: not word.operator, dropwhile(lambda word: word.operator, line))
+    arguments, inner = _unwrapped([word.text for word in first], around)
+    name = PurePosixPath(arguments[0]).name if arguments else ""
+    if name == "su":
+        # what it runs may be at fault, but not for a lack of input
+        _su(arguments[1:], replace(inner, given=inner.given or "SELECT"))
+    elif name != "psql" and arguments:
+        raise _not_psql(arguments)
+    if operator.lstrip("0123456789").startswith("<"):
+        raise Refusal("psql reads a file", hint=_FILE)
+    if operator == "|":
+        raise Refusal("not SQL alone: what psql prints goes to another program", hint=_NOT_SQL)
+    raise Refusal(f"not SQL alone: more than one command: {operator}", hint=_ALONE)
 
 
 def _without_output(line: list[Word], around: _Around) -> tuple[list[Word], _Around]:
@@ -156,23 +167,37 @@ def _piped(line: list[Word], around: _Around) -> tuple[list[Word], _Around]:
 
 
 def _program(arguments: list[str], around: _Around) -> Sent:
-    """Take off what runs another program, until psql is left."""
+    arguments, around = _unwrapped(arguments, around)
+    if not arguments:
+        raise Refusal("there is no command in it", hint="Leave it out.")
+    match PurePosixPath(arguments[0]).name:
+        case "psql":
+            return _psql(arguments[1:], around)
+        case "su":
+            return _su(arguments[1:], around)
+    raise _not_psql(arguments)
+
+
+def _unwrapped(arguments: list[str], around: _Around) -> tuple[list[str], _Around]:
+    """Take off what runs another program, until that is left."""
     while arguments:
         name = PurePosixPath(arguments[0]).name
         if assigned := re.fullmatch(r"([A-Za-z_]\w*)=(.*)", arguments[0], re.DOTALL):
             around = replace(around, variables={**around.variables, assigned[1]: assigned[2]})
-            del arguments[0]
-        elif name == "psql":
-            return _psql(arguments[1:], around)
-        elif name == "su":
-            return _su(arguments[1:], around)
+            arguments = arguments[1:]
         elif name in _AROUND:
             arguments, around = _inner(name, arguments[1:], around)
         else:
-            follows = PurePosixPath(arguments[1]).name if len(arguments) > 1 else ""
-            other = _USERS if follows in {"psql", "su", *_AROUND} else _NOT_SQL
-            raise Refusal(f"not SQL: {arguments[0]}", hint=_INSTEAD.get(name, other))
-    raise Refusal("there is no command in it", hint="Leave it out.")
+            break
+    return arguments, around
+
+
+def _not_psql(arguments: list[str]) -> Refusal:
+    name, *others = (PurePosixPath(argument).name for argument in arguments[:2])
+    # exec is also what other programs call theirs, which run one in a container
+    guessed = {"psql", "su", *_AROUND} - {"exec"}
+    other = _USERS if guessed.intersection(others) else _NOT_SQL
+    return Refusal(f"not SQL: {arguments[0]}", hint=_INSTEAD.get(name, other))
 
 
 def _inner(name: str, arguments: list[str], around: _Around) -> tuple[list[str], _Around]:

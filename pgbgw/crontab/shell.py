@@ -9,7 +9,7 @@ from itertools import takewhile
 
 from pgbgw.crontab.entries import Refusal
 
-__all__ = ["Word", "words"]
+__all__ = ["Unclosed", "Word", "words"]
 
 # An operator of redirection may have the number of a file before it.
 _OPERATOR = re.compile(r"(?:\d*(?:>>|>\||>&|<&|<<<|<<|<>|>|<)|&>>|&>|&&|\|\||;;|\|&|[;&|()])")
@@ -17,6 +17,10 @@ _OPERATOR = re.compile(r"(?:\d*(?:>>|>\||>&|<&|<<<|<<|<>|>|<)|&>>|&>|&&|\|\||;;|
 _ASSIGNS = re.compile(r"[A-Za-z_]\w*=")
 
 _SCRIPT = "Put the statements into a function or a procedure, and schedule a call of it."
+
+
+class Unclosed(Refusal):
+    """A quote has no end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +95,7 @@ def _part(command: str, at: int, variables: Mapping[str, str]) -> tuple[str, int
     if character == "'":
         end = command.find("'", at + 1)
         if end < 0:
-            raise Refusal("a quote is not closed", hint="Close it.")
+            raise Unclosed("a quote is not closed", hint="Close it.")
         return command[at + 1 : end], end + 1
     if character == '"':
         text, at = "", at + 1
@@ -102,7 +106,7 @@ def _part(command: str, at: int, variables: Mapping[str, str]) -> tuple[str, int
             part, at = _plain(command, at, variables)
             text += part
         if at >= len(command):
-            raise Refusal("a quote is not closed", hint="Close it.")
+            raise Unclosed("a quote is not closed", hint="Close it.")
         return text, at + 1
     if character == "\\" and at + 1 < len(command):
         return command[at + 1], at + 2
