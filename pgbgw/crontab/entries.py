@@ -16,8 +16,11 @@ Dialect: TypeAlias = Literal["crontab", "pg_cron"]
 
 _WAY_OUT = "Make a schedule of each statement, or put what may run in a transaction into a procedure and CALL that."
 
-# Words that say nothing about what a statement is for.
-_IDLE = {"call", "select", "values", "do"}
+# Words that say nothing about what a statement is for, as most tables and functions are in the schema public.
+_IDLE = {
+    "as", "begin", "call", "concurrently", "declare", "do", "end", "exists", "from", "if", "into", "materialized", "on",
+    "only", "perform", "public", "returning", "select", "set", "table", "values", "verbose", "view", "where", "with",
+}  # fmt: skip
 
 _MOST_WORDS = 4
 _MOST_CHARACTERS = 50
@@ -218,11 +221,10 @@ def _without_client(piece: Piece) -> str:
 
 
 def _name(parts: Sequence[Piece]) -> str:
-    """A name from the first words of a text of SQL."""
+    """A name from the first words of a text of SQL that tell something."""
     first = parts[1] if _is_block(parts) else parts[0]
     words = [word.lower() for word in re.findall(r"[A-Za-z_]\w*", first.text.partition("'")[0], re.ASCII)]
-    while len(words) > 1 and words[0] in _IDLE:
-        del words[0]
+    words = [word for word in words if word not in _IDLE] or words[:1]
     return "_".join(words[:_MOST_WORDS])[:_MOST_CHARACTERS] or "schedule"
 
 

@@ -185,24 +185,24 @@ def test_what_a_role_may_not_have_is_left_out_if_wanted(server: Server) -> None:
 
 def test_another_schedule_of_that_name_is_not_replaced_unless_wanted(server: Server) -> None:
     first = "@daily psql -U alice -c 'DELETE FROM public.noted'\n"
-    other = "@daily psql -U alice -c 'DELETE FROM public.noted WHERE false'\n"
+    other = "@daily psql -U alice -c 'DELETE FROM ONLY public.noted'\n"
     later = "@weekly psql -U alice -c 'DELETE FROM public.noted'\n"
     into = ("--crontab", "-", "--time-zone", "UTC", "--into", "DSN")
     named = "SELECT name, expression, command FROM crontab.jobs ORDER BY name"
     for _ in range(2):
         pgbgw(server, *into, given=first)
         before = server.rows(named)
-        assert before == [("delete_from_public_noted", "@daily", "DELETE FROM public.noted")]
+        assert before == [("delete_noted", "@daily", "DELETE FROM public.noted")]
     _, err = pgbgw(server, *into, given=other, code=4)
-    assert 'a schedule "delete_from_public_noted" of the same owner, which runs something else' in err
+    assert 'a schedule "delete_noted" of the same owner, which runs something else' in err
     _, err = pgbgw(server, *into, given=later, code=4)
     assert "which runs at @daily, UTC" in err
     assert "--prefix" in err
     assert server.rows(named) == before
     pgbgw(server, *into, "--prefix", "second_", given=other)
-    assert [row[0] for row in server.rows(named)] == ["delete_from_public_noted", "second_delete_from_public_noted"]
+    assert [row[0] for row in server.rows(named)] == ["delete_noted", "second_delete_noted"]
     pgbgw(server, *into, "--replace", given=later)
-    assert server.rows(named)[0] == ("delete_from_public_noted", "@weekly", "DELETE FROM public.noted")
+    assert server.rows(named)[0] == ("delete_noted", "@weekly", "DELETE FROM public.noted")
 
 
 def test_jobs_of_another_database_wait_for_a_call_of_their_own(server: Server) -> None:
@@ -241,11 +241,11 @@ def test_a_crontab_is_taken_over(server: Server) -> None:
     )
     out, _ = pgbgw(server, "--crontab", "-", "--time-zone", "Europe/Paris", "--into", "DSN", "--json", given=given)
     (shown,) = json.loads(out)["taken"]
-    assert (shown["name"], shown["owner"], shown["time_zone"]) == ("insert_into_public_noted", "alice", "Europe/Paris")
+    assert (shown["name"], shown["owner"], shown["time_zone"]) == ("insert_noted_what", "alice", "Europe/Paris")
     assert datetime.fromisoformat(shown["next_run"]) == server.value("SELECT next_run FROM crontab.jobs")
     with server.connect() as connection:
         connection.execute("SET ROLE alice")
-        connection.execute("SELECT crontab.jobs_run('insert_into_public_noted')")
+        connection.execute("SELECT crontab.jobs_run('insert_noted_what')")
     eventually(lambda: server.rows("SELECT what, by FROM noted") == [("crontab", "alice")])
 
 

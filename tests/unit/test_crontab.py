@@ -50,7 +50,7 @@ def job(schedule: str, command: str = "SELECT 1", **options: Any) -> Entry:
 def test_a_line_becomes_a_schedule() -> None:
     found = one('30 2 * * mon-fri psql -d shop -U keeper -c "SELECT public.report()"')
     assert (found.where, found.name, found.expression, found.zone) == (
-        "crontab:1", "public_report", "30 2 * * mon-fri", "UTC",
+        "crontab:1", "report", "30 2 * * mon-fri", "UTC",
     )  # fmt: skip
     assert (found.command, found.database, found.owner) == ("SELECT public.report()", "shop", "keeper")
     assert (found.transaction, found.active, found.timeout, found.notes) == (True, True, None, ())
@@ -428,6 +428,30 @@ def test_only_pg_cron_has_intervals() -> None:
     assert refusal("30 seconds * * * psql -c 'SELECT 1'").message.startswith("not a schedule: ")
 
 
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [
+        ("REFRESH MATERIALIZED VIEW CONCURRENTLY sales", "refresh_sales"),
+        ('REFRESH MATERIALIZED VIEW public."Sales"', "refresh_sales"),
+        ("DELETE FROM ONLY shop.carts WHERE idle < now() - interval '1 day'", "delete_shop_carts_idle"),
+        ("INSERT INTO days SELECT * FROM hours", "insert_days_hours"),
+        ("UPDATE a SET b = 1 WHERE c", "update_a_b_c"),
+        ("DROP TABLE IF EXISTS a", "drop_a"),
+        ("CREATE INDEX CONCURRENTLY ON a (b)", "create_index_a_b"),
+        ("SELECT * FROM report('x')", "report"),
+        ("DO $$BEGIN PERFORM f(); END$$", "f"),
+        ("SELECT 1", "select"),
+        ("VALUES (1)", "values"),
+        ("SELECT FROM public", "select"),
+        ("(((VALUES ('a'))))", "values"),
+        ("SELECT " + "a" * 60, "a" * 50),
+    ],
+)
+def test_a_name_has_the_words_that_tell_something(command: str, name: str) -> None:
+    (found,), _ = taken([job("@daily", command)])
+    assert found.name == name
+
+
 def test_names_are_unique_for_each_owner() -> None:
     line = "0 1 * * * psql {} -c 'SELECT f()'\n"
     found, _ = read(line.format("") + line.format("") + line.format("-U a") + line.format("-U a"))
@@ -514,7 +538,7 @@ def test_the_verb_writes_a_declaration(tmp_path: Path) -> None:
     assert [each.message for each in found if each.severity is Severity.ERROR] == []
     assert checked is not None
     assert [worker.name for worker in checked.extension.workers] == [
-        "public_report", "refresh_materialized_view_public", "vacuum_public_sent",
+        "report", "refresh_sales", "vacuum_sent",
     ]  # fmt: skip
 
 
