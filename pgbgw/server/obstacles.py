@@ -58,7 +58,7 @@ def refused(error: psycopg.Error, what: str) -> LoadError:
     said = error.diag.message_primary
     if said is None:
         return LoadError("refused", what, detail=_sentence(" ".join(str(error).split()) or type(error).__name__))
-    detail = f"{said}. {error.diag.message_detail or ''}".strip()
+    detail = f"{said} (SQLSTATE {error.sqlstate}). {error.diag.message_detail or ''}".strip()
     return LoadError("refused", what, detail=_sentence(detail), hint=error.diag.message_hint)
 
 

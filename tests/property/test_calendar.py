@@ -275,8 +275,12 @@ def test_intervals_as_texts(number: int, unit: str, since: datetime | None, zone
 @pytest.mark.timeout(7200)
 @pytest.mark.parametrize("name", sorted(available_timezones()))
 def test_every_change_of_every_zone(name: str) -> None:
-    """Both directions of every change, with a schedule of each kind; from 2040 on one year will do."""
-    at = [change for year in (*range(1970, 2040), 2099) for change in _changes(name, year)]
+    """Both directions of every change, with a schedule of each kind; where the years are alike one will do from 2040
+    on. Where Ramadan counts they are not.
+    """
+    years = {year: _changes(name, year) for year in range(1970, 2101)}
+    alike = len({len(years[year]) for year in range(2040, 2101)}) == 1
+    at = [change for year, changes in years.items() if year < 2040 or year == 2099 or not alike for change in changes]
     every = frozenset({"day", "weekday"})
     kinds = [
         Fields("*/30 * * * *", frozenset({0, 30}), stars=every | {"hour"}),
@@ -293,5 +297,5 @@ def test_every_change_of_every_zone(name: str) -> None:
 @given(zones)
 def test_changes_are_days_apart(name: str) -> None:
     """What Zone relies on when it looks once a day."""
-    at = [change for year in range(1970, 2040) for change in _changes(name, year)]
+    at = [change for year in range(1970, 2101) for change in _changes(name, year)]
     assert all(later - earlier > 2 * _DAY for earlier, later in pairwise(at))
