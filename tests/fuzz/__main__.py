@@ -56,7 +56,8 @@ class Run:
         return [
             *(str(corpus), f"-artifact_prefix={findings}/{self.target}-", f"-seed={seed}"),
             *(f"-max_total_time={seconds}", f"-runs={self.runs}", "-max_len=2048", "-len_control=20"),
-            *(f"-timeout={_LONGEST}", f"-malloc_limit_mb={_LARGEST}", "-rss_limit_mb=4096", "-print_final_stats=1"),
+            *(f"-timeout={_LONGEST}", f"-report_slow_units={_LONGEST}", f"-malloc_limit_mb={_LARGEST}"),
+            *("-rss_limit_mb=4096", "-print_final_stats=1"),
         ]
 
     def go(self) -> bool:
@@ -72,7 +73,7 @@ class Run:
                 return True
 
     def turn(self, seconds: int, seed: int, before: int) -> int | None:
-        """How many inputs one process has seen, without a finding; None after one."""
+        """How many new inputs one process has seen, without a finding; None after one."""
         log = self.folder / f"{self.target}.log"
         started = time.monotonic()
         options = self.options(seconds, seed)
@@ -84,13 +85,15 @@ class Run:
         text = log.read_text(errors="replace")
         took = f"{time.monotonic() - started:.0f} s, seed {seed}"
         counted = re.findall(r"stat::number_of_executed_units: +(\d+)", text)
+        # what was kept before is read first, and is nothing new
+        known = re.findall(r"^#(\d+)\s+INITED", text, re.MULTILINE)
         reached = re.findall(r"cov: (\d+) ft: (\d+) corp: (\d+)", text)
         if ran.returncode == 0 and counted and reached:
             edges, features, kept = reached[-1]
-            inputs = int(counted[-1])
+            inputs = int(counted[-1]) - (int(known[-1]) if known else int(counted[-1]))
             print(
-                f"{self.target}: no finding in {before + inputs} inputs, the last {inputs} in {took}: {edges} edges, "
-                f"{features} features, {kept} inputs kept",
+                f"{self.target}: no finding in {before + inputs} new inputs, the last {inputs} in {took}: "
+                f"{edges} edges, {features} features, {kept} inputs kept",
                 flush=True,
             )
             return inputs
