@@ -10,8 +10,25 @@ from pgbgw.client.errors import Mismatch, QueueMissing
 from pgbgw.client.handle import JSON_TYPES, Column, Handle
 from pgbgw.client.jobs import check_types
 from pgbgw.client.operations import Operation
+from pgbgw.sqltext import SqlError, parse_type
 
 __all__ = ["columns_fit", "compare", "find", "find_all", "verify"]
+
+# Whether a type, t, is an array, as format_type_extended() sees it (utils/adt/format_type.c).
+_IS_ARRAY = "t.typsubscript = 'pg_catalog.array_subscript_handler'::regproc AND t.typstorage <> 'p'"
+
+# The type of a column, a, with its schema unless that is pg_catalog: format_type() leaves out those on search_path. Of
+# types that a user has made it has the modifiers behind the name.
+_SPELLED = f"""(
+    SELECT CASE WHEN n.nspname = 'pg_catalog'
+        THEN regexp_replace(format_type(a.atttypid, a.atttypmod), '^pg_catalog[.]', '')
+        ELSE format('%I.%I', n.nspname, e.typname)
+            || substr(format_type(e.oid, a.atttypmod), length(format_type(e.oid, NULL)) + 1)
+            || CASE WHEN e.oid = t.oid THEN '' ELSE '[]' END END
+    FROM pg_type AS t
+    JOIN pg_type AS e ON e.oid = CASE WHEN {_IS_ARRAY} THEN t.typelem ELSE t.oid END
+    JOIN pg_namespace AS n ON n.oid = e.typnamespace
+    WHERE t.oid = a.atttypid)"""
 
 # The tables of queues: such as belong to an extension and have those for jobs that wait and that were given up beside.
 _QUEUES = """
@@ -21,7 +38,7 @@ SELECT e.extname, e.extversion, n.nspname, c.relname, v.relname,
     to_regclass(format('%I.%I', n.nspname, c.relname || '_done')) IS NOT NULL,
     ARRAY(SELECT a.attname::text FROM pg_attribute AS a
         WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum),
-    ARRAY(SELECT format_type(a.atttypid, a.atttypmod) FROM pg_attribute AS a
+    ARRAY(SELECT SPELLED FROM pg_attribute AS a
         WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum),
     ARRAY(SELECT a.attnotnull FROM pg_attribute AS a
         WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum)
@@ -39,13 +56,27 @@ WHERE c.relkind = 'r'
     AND to_regclass(format('%I.%I', n.nspname, c.relname || '_later')) IS NOT NULL
     AND to_regclass(format('%I.%I', n.nspname, c.relname || '_failed')) IS NOT NULL
 ORDER BY n.nspname, c.relname
-"""
+""".replace("SPELLED", _SPELLED)
 
-# Of each column of a table the type in which its values are sent, which of a domain is that below it.
-_COLUMNS = """
-SELECT a.attname::text, coalesce(nullif(t.typbasetype, 0), t.oid)::int8, format_type(a.atttypid, a.atttypmod)
-FROM pg_attribute AS a JOIN pg_type AS t ON t.oid = a.atttypid
-WHERE a.attrelid = to_regclass(%s) AND a.attnum > 0 AND NOT a.attisdropped
+# Of each column of a table the type in which its values are sent, which of a domain is that below it, and of an array
+# the type in which its elements are, or 0.
+_COLUMNS = f"""
+WITH RECURSIVE seen (attnum, name, spelled, type, within) AS (
+    SELECT a.attnum, a.attname::text, {_SPELLED.replace("%", "%%")}, a.atttypid, NULL::oid
+    FROM pg_attribute AS a
+    JOIN pg_class AS c ON c.oid = a.attrelid
+    JOIN pg_namespace AS n ON n.oid = c.relnamespace
+    WHERE n.nspname = %s AND c.relname = %s AND a.attnum > 0 AND NOT a.attisdropped
+    UNION ALL
+    SELECT s.attnum, s.name, s.spelled, CASE t.typtype WHEN 'd' THEN t.typbasetype ELSE t.typelem END,
+        CASE t.typtype WHEN 'd' THEN s.within ELSE t.oid END
+    FROM seen AS s JOIN pg_type AS t ON t.oid = s.type
+    WHERE t.typtype = 'd' OR (s.within IS NULL AND {_IS_ARRAY})
+)
+SELECT s.name, coalesce(s.within, s.type)::int8, CASE WHEN s.within IS NULL THEN 0 ELSE s.type END::int8, s.spelled
+FROM seen AS s JOIN pg_type AS t ON t.oid = s.type
+WHERE NOT (t.typtype = 'd' OR (s.within IS NULL AND {_IS_ARRAY}))
+ORDER BY s.attnum
 """
 
 _OWN = frozenset({"id", "unique_key", "priority", "attempt", "created_at"})
@@ -120,8 +151,8 @@ def columns_fit(handle: Handle[Any]) -> Operation[None]:
     The operation raises Mismatch where a type differs.
     """
     return Operation(
-        handle, f"{handle}", _COLUMNS, [handle.named()],
-        lambda rows: check_types(handle, {name: (oid, spelled) for name, oid, spelled in rows}),
+        handle, f"{handle}", _COLUMNS, [handle.schema, handle.table],
+        lambda rows: check_types(handle, {name: (oid, spelled) for name, oid, _, spelled in rows}),
     )  # fmt: skip
 
 
@@ -138,7 +169,7 @@ def compare(declared: Handle[Any], installed: Handle[Any]) -> None:
     differences += [
         f"column {name} is declared as {wanted[name].type} and installed as {found[name].type}"
         for name in wanted
-        if name in found and wanted[name].type != found[name].type
+        if name in found and not _same(wanted[name].type, found[name].type)
     ]
     differences += [
         f"{what} are {'declared and not installed' if have else 'installed and not declared'}"
@@ -157,3 +188,14 @@ def compare(declared: Handle[Any], installed: Handle[Any]) -> None:
             hint=f"The extension has version {installed.version} there, and {declared.version} in the declaration:"
             " install what is declared, or run the program that belongs to what is installed.",
         )
+
+
+def _same(declared: str, installed: str) -> bool:
+    """Whether two types are the same, by servers of any major, whose keywords and quotes differ."""
+    if declared == installed:
+        return True
+    try:
+        return parse_type(declared).sql == parse_type(installed).sql
+    except SqlError:
+        # what a modifier looks like is up to its type
+        return False

@@ -15,7 +15,7 @@ from psycopg.types.json import Json, Jsonb
 from pgbgw import _core
 from pgbgw.declare.derived import queue_channel
 from pgbgw.declare.queues import Payload, Queue
-from pgbgw.sqltext import quote_ident
+from pgbgw.sqltext import SqlType, quote_ident
 
 __all__ = ["JSON_TYPES", "Column", "Handle", "handle_of", "spelled_type"]
 
@@ -74,7 +74,7 @@ def spelled_type(oid: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of the payload, with its type as ``format_type()`` spells it.
+    """A column of the payload, with its type as ``format_type()`` spells it, and its schema if that is not pg_catalog.
 
     ``core`` is what the compiled core calls that type, or None where it has no name for it.
     """
@@ -257,6 +257,14 @@ def _marked(column: Column, value: Any) -> Any:
     return Json(value) if column.type.startswith("json") and not column.type.startswith("jsonb") else Jsonb(value)
 
 
+def _qualified(declared: SqlType, schema: str) -> str:
+    """A type with its schema: without one it is of the extension's, where CREATE EXTENSION looks for it."""
+    name = quote_ident(declared.internal)
+    named = declared.sql.removeprefix(name)
+    alone = declared.oid is None and named != declared.sql and not named.startswith(".")
+    return f"{quote_ident(schema)}.{declared.sql}" if alone else declared.sql
+
+
 PayloadClass = TypeVar("PayloadClass", bound=Payload)
 
 
@@ -271,7 +279,9 @@ def handle_of(queue: Queue[PayloadClass]) -> Handle[PayloadClass]:
         name=queue.name,
         table=queue.table,
         view=queue.view,
-        columns=tuple(Column(column.name, column.type.sql, column.nullable) for column in queue.columns),
+        columns=tuple(
+            Column(column.name, _qualified(column.type, extension.schema), column.nullable) for column in queue.columns
+        ),
         payload=queue.payload,
         unique=queue.unique,
         lease_seconds=queue.lease.us / 1_000_000 if queue.lease is not None else None,

@@ -115,7 +115,8 @@ def enqueue(
     priority = usable_priority(priority)
     _check_time(run_at)
     _check_key(handle, unique_key, unique_for)
-    given = [(c.name, f"%s::{c.type}", v) for c, v in zip(handle.columns, handle.values(job), strict=True)]
+    columns = zip(handle.columns, handle.values(job), strict=True)
+    given = [(column.name, f"%s::{column.type.replace('%', '%%')}", value) for column, value in columns]
     given.append(("priority", "%s::pg_catalog.int2", priority))
     if run_at is not None:
         given.append(("run_at", "%s::pg_catalog.timestamptz", run_at))

@@ -88,7 +88,7 @@ def test_enqueue(server: Server, tmp_path: Path) -> None:
         (["enqueue", "anything", '{"number": 1, "yes": 1}'], 2, "takes true or false, not the number 1"),
         (["enqueue", "anything", '{"more": [1, {}]}'], 2, "type bigint[] and takes an integer, not an object"),
         (["enqueue", "odd", '{"parts": {}}'], 2, "type jsonb[] and takes an array, not an object"),
-        (["enqueue", "odd", '{"number": {}}'], 2, "type positive and takes no object"),
+        (["enqueue", "odd", '{"number": {}}'], 2, "type public.positive and takes no object"),
         (["enqueue", "mails", '{"address": "a"}'], 4, 'there is no queue "mails" in database "postgres"'),
         (["enqueue", "anything", '{"number": "x"}'], 2, "missing big"),
         (["jobs", "show", "mail", "7"], 4, "there is no job 7"),

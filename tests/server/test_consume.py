@@ -110,6 +110,16 @@ def test_values_of_types_that_the_core_does_not_know_come_back(server: Server) -
         assert declared.odd.acknowledge(connection, jobs) == []
 
 
+def test_a_queue_with_an_enum_and_a_domain_is_verified_and_consumed(server: Server) -> None:
+    one = declared.Odd(mood="bäd", number=7, parts=[], short="abcde", host=None)
+    seen: list[Any] = []
+    with server.connect() as connection:
+        declared.odd.verify(connection)
+        declared.odd.enqueue(connection, one)
+    declared.odd.consume(conninfo(server), seen.append, until_empty=True)
+    assert seen == [one]
+
+
 def test_many_jobs_go_in_by_copy(server: Server) -> None:
     told: list[int] = []
     with server.connect() as connection:
