@@ -7,12 +7,12 @@ from typing import Any
 import psycopg
 
 from pgbgw.client.errors import Mismatch, QueueMissing
-from pgbgw.client.handle import JSON_TYPES, Column, Handle
+from pgbgw.client.handle import JSON_TYPES, Casts, Column, Handle, cast_for
 from pgbgw.client.jobs import check_types
 from pgbgw.client.operations import Operation
 from pgbgw.sqltext import SqlError, parse_type
 
-__all__ = ["columns_fit", "compare", "find", "find_all", "verify"]
+__all__ = ["casts", "columns_fit", "compare", "find", "find_all", "verify"]
 
 # Whether a type, t, is an array, as format_type_extended() sees it (utils/adt/format_type.c).
 _IS_ARRAY = "t.typsubscript = 'pg_catalog.array_subscript_handler'::regproc AND t.typstorage <> 'p'"
@@ -153,6 +153,14 @@ def columns_fit(handle: Handle[Any]) -> Operation[None]:
     return Operation(
         handle, f"{handle}", _COLUMNS, [handle.schema, handle.table],
         lambda rows: check_types(handle, {name: (oid, spelled) for name, oid, _, spelled in rows}),
+    )  # fmt: skip
+
+
+def casts(handle: Handle[Any], table: str) -> Operation[Casts]:
+    """How the columns of a table of a queue are to be selected; empty where there is no such table."""
+    return Operation(
+        handle, f"{handle}", _COLUMNS, [handle.schema, table],
+        lambda rows: tuple([(name, cast_for(oid, element)) for name, oid, element, _ in rows]),
     )  # fmt: skip
 
 

@@ -50,17 +50,18 @@ _BINARY = pq.Format.BINARY
 
 
 class _Link:
-    """What is known of a connection: statements that were prepared on it, queues whose columns were looked up, the
-    thread that has a COPY under way on it, and its socket.
+    """What is known of a connection: statements that were prepared on it, queues whose columns were looked up, and what
+    these are cast to in claims, the thread that has a COPY under way on it, and its socket.
     """
 
-    __slots__ = ("connection", "copying", "looked_up", "prepared", "socket")
+    __slots__ = ("casts", "connection", "copying", "looked_up", "prepared", "socket")
 
     def __init__(self, connection: AnyConnection) -> None:
         key = id(connection)
         self.connection = weakref.ref(connection, lambda gone: _links.pop(key, None))
         self.prepared: dict[bytes, bytes] = {}
         self.looked_up: set[object] = set()
+        self.casts: dict[object, Any] = {}
         self.copying: int | None = None
         self.socket = connection.pgconn.socket
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 import msgspec
 from psycopg.types.json import Json, Jsonb
@@ -17,7 +17,7 @@ from pgbgw.declare.derived import queue_channel
 from pgbgw.declare.queues import Payload, Queue
 from pgbgw.sqltext import SqlType, quote_ident
 
-__all__ = ["JSON_TYPES", "Column", "Handle", "handle_of", "spelled_type"]
+__all__ = ["JSON_TYPES", "Casts", "Column", "Handle", "cast_for", "handle_of", "spelled_type"]
 
 JSON_TYPES = frozenset({"json", "jsonb", "json[]", "jsonb[]"})
 """Types whose values are JSON, or arrays of such."""
@@ -64,7 +64,25 @@ _BY_OID = {
     )
 }
 
+# What else the core reads, by OID.
+_READ_NAMES = [*_CORE_TYPES.values(), "char", "name", "oid"]
+_READ = dict(zip(_core.Layout(None, _READ_NAMES).types, _READ_NAMES, strict=True))
+_READ_ARRAYS = frozenset(_core.Layout(None, [f"{name}[]" for name in _READ_NAMES]).types)
+
 P = TypeVar("P")
+
+Casts: TypeAlias = tuple[tuple[str, str | None], ...]
+"""The columns of a table in order, each with what it is cast to where the core can't read it as it is."""
+
+
+def cast_for(oid: int, element: int) -> str | None:
+    """What a column is cast to so that the core reads it, by the type in which it is sent and that of its elements, or
+    0; None where it is read as it is. What has no reader is read as text, and an array of it as one of texts.
+    """
+    if oid in _READ or oid in _READ_ARRAYS:
+        return None
+    # the elements of an array are those of a domain
+    return f"{_READ.get(element, 'text')}[]" if element else "text"
 
 
 def spelled_type(oid: int) -> str:
@@ -129,6 +147,10 @@ class Handle(Generic[P]):
     def __hash__(self) -> int:
         # Layouts are looked up by it at every claim, and there is one of each name.
         return hash(self.table)
+
+    def wants_casts(self) -> bool:
+        """Whether only its database knows how the core reads all of its columns."""
+        return any(column.core is None for column in self.columns)
 
     def named(self, ending: str = "") -> str:
         """The table, or another object named after it, qualified and quoted."""

@@ -14,7 +14,7 @@ import psycopg
 from pgbgw import _core
 from pgbgw.client.direct import Message
 from pgbgw.client.errors import ClientError, explained
-from pgbgw.client.handle import Handle
+from pgbgw.client.handle import Casts, Handle
 from pgbgw.client.jobs import Job, jobs_of, queue_of
 from pgbgw.sqltext import quote_ident
 
@@ -94,6 +94,14 @@ class Operation(Generic[T]):
         """What a result in binary comes to."""
         raise NotImplementedError
 
+    def wants_casts(self) -> Handle[Any] | None:
+        """The queue whose columns have to be looked up before; mostly there is none."""
+        return None
+
+    def cast(self, casts: Casts) -> None:
+        """Select the columns of that queue so that the core can read them."""
+        raise NotImplementedError
+
 
 def _first(rows: Rows) -> Any:
     return rows[0][0]
@@ -169,14 +177,20 @@ def _check_key(handle: Handle[Any], unique_key: Any, unique_for: Any) -> None:
 class _Claim(Operation[list[Job[P]]]):
     """A claim, whose jobs are made of the result."""
 
-    __slots__ = ("_direct", "handle")
+    __slots__ = ("_direct", "_wants_casts", "handle")
     in_binary = True
     has_text = True
 
     def __init__(self, handle: Handle[P], max_jobs: int, lease: timedelta | None, who: str | None) -> None:
         self.owned = self.handle = handle
-        self.what, self.statement, self._direct = _claim_statements(handle)
+        self.what, self.statement, self._direct, self._wants_casts = _claim_statements(handle)
         self._parameters = (max_jobs, lease, who)
+
+    def wants_casts(self) -> Handle[Any] | None:
+        return self.handle if self._wants_casts else None
+
+    def cast(self, casts: Casts) -> None:
+        self.what, self.statement, self._direct, _ = _claim_statements(self.handle, casts)
 
     def message(self) -> Message | None:
         values = _claim_values(*self._parameters)
@@ -201,12 +215,17 @@ _INTERVAL = struct.Struct("!qii")
 
 
 @lru_cache(maxsize=256)
-def _claim_statements(handle: Handle[Any]) -> tuple[str, str, bytes]:
-    """What a claim is called, and its statement for a cursor and for a direct way."""
-    payload = "".join(f"{quote_ident(column.name)}, " for column in handle.columns)
+def _claim_statements(handle: Handle[Any], casts: Casts = ()) -> tuple[str, str, bytes, bool]:
+    """What a claim is called, its statement for a cursor and for a direct way, and whether casts are to be looked up
+    for it.
+    """
+    wanted = dict(casts)
+    names = [(quote_ident(column.name), wanted.get(column.name)) for column in handle.columns]
+    payload = "".join([f"{n}, " if to is None else f"{n}::pg_catalog.{to} AS {n}, " for n, to in names])
     query = f"SELECT id, {payload}priority, attempt, created_at, lease_end, token, who FROM {handle.named('_claim')}"
     places = "(%s::int4, %s::interval, %s::text)"
-    return f"claims of {handle}", query.replace("%", "%%") + places, f"{query}($1, $2, $3)".encode()
+    direct = f"{query}($1, $2, $3)".encode()
+    return f"claims of {handle}", query.replace("%", "%%") + places, direct, handle.wants_casts()
 
 
 @lru_cache(maxsize=256, typed=True)

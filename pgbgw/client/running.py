@@ -13,12 +13,12 @@ from pgbgw.client import catalog
 from pgbgw.client.direct import ask, check_free, copying, end_copy, link_of
 from pgbgw.client.encoding import encoded, is_utf8, not_utf8
 from pgbgw.client.errors import explained
-from pgbgw.client.handle import Handle
+from pgbgw.client.handle import Casts, Handle
 from pgbgw.client.operations import Operation, usable_priority
 from pgbgw.client.unwrap import AnyAsync, AnySync, is_asynchronous, taken, taken_async
 from pgbgw.sqltext import quote_ident
 
-__all__ = ["AnyAsync", "AnySync", "async_cursor_of", "copy_in", "cursor_of", "run"]
+__all__ = ["AnyAsync", "AnySync", "async_cursor_of", "casts_of", "casts_of_async", "copy_in", "cursor_of", "run"]
 
 T = TypeVar("T")
 P = TypeVar("P")
@@ -59,6 +59,11 @@ def _run(connection: psycopg.Connection[Any], operation: Operation[T]) -> T:
         utf8 = is_utf8(connection)
         if operation.has_text and not utf8:
             raise not_utf8(connection)
+        if (handle := operation.wants_casts()) is not None:
+            known = link_of(connection).casts
+            if not known.get(handle):
+                known[handle] = casts_of(connection, handle, handle.table)
+            operation.cast(known[handle])
         if operation.in_binary and utf8 and (message := operation.message()) is not None:
             result = ask(connection, message)
             if result is not None:
@@ -82,6 +87,11 @@ async def _run_async(connection: AnyAsync, operation: Operation[T]) -> T:
         async with taken_async(connection) as found, async_cursor_of(found) as cursor:
             if operation.has_text and not is_utf8(found):
                 raise not_utf8(found)
+            if (handle := operation.wants_casts()) is not None:
+                known = link_of(found).casts
+                if not known.get(handle):
+                    known[handle] = await casts_of_async(found, handle, handle.table)
+                operation.cast(known[handle])
             await cursor.execute(encoded(found, operation.statement), operation.parameters)
             if operation.in_binary:
                 if cursor.pgresult is None:
@@ -92,6 +102,16 @@ async def _run_async(connection: AnyAsync, operation: Operation[T]) -> T:
             return operation.read(await cursor.fetchall())
     except psycopg.Error as error:
         raise operation.told(error) from error
+
+
+def casts_of(connection: psycopg.Connection[Any], handle: Handle[Any], table: str) -> Casts:
+    """How the columns of a table of a queue are selected; empty where all of them are read as they are."""
+    return _run(connection, catalog.casts(handle, table)) if handle.wants_casts() else ()
+
+
+async def casts_of_async(connection: psycopg.AsyncConnection[Any], handle: Handle[Any], table: str) -> Casts:
+    """The same for asyncio."""
+    return await _run_async(connection, catalog.casts(handle, table)) if handle.wants_casts() else ()
 
 
 def cursor_of(connection: psycopg.Connection[Any]) -> psycopg.Cursor[tuple[Any, ...]]:

@@ -15,13 +15,24 @@ from pgbgw import _core
 from pgbgw.client.direct import check_free
 from pgbgw.client.encoding import AnyConnection, is_utf8, not_utf8
 from pgbgw.client.errors import ClientError, explained
-from pgbgw.client.handle import Handle
+from pgbgw.client.handle import Casts, Handle
 from pgbgw.client.jobs import Job, layout_of, require_declared
-from pgbgw.client.running import cursor_of
+from pgbgw.client.running import casts_of, cursor_of
 from pgbgw.client.tap import can_tap, tapped
 from pgbgw.client.unwrap import AnySync, is_pool, taken
 
-__all__ = ["Form", "Status", "check_form", "made", "new_cursor", "ordered", "require_readable", "select", "stream"]
+__all__ = [
+    "Form",
+    "Status",
+    "check_form",
+    "made",
+    "new_cursor",
+    "ordered",
+    "require_readable",
+    "select",
+    "stream",
+    "table_of",
+]
 
 P = TypeVar("P")
 
@@ -81,7 +92,8 @@ def stream(
         ValueError: there is no such status or form, or no such size.
     """
     check_form(form)
-    return _Pieces(connection, _pieces(connection, handle, form, size, select(handle, status, size), exclusive))
+    select(handle, status, size)
+    return _Pieces(connection, _pieces(connection, handle, status, form, size, exclusive))
 
 
 class _Pieces(Iterator[Any]):
@@ -140,8 +152,15 @@ def ordered(status: Status) -> tuple[str, ...]:
     return ("priority", "id") if status == "ready" else ("id",)
 
 
-def select(handle: Handle[Any], status: Status, size: int, where: sql.Composable = _ALL) -> sql.Composed:
-    """The statement that reads them all in order.
+def table_of(handle: Handle[Any], status: Status) -> str:
+    """The table of a status."""
+    return f"{handle.table}{_TABLES[status]}"
+
+
+def select(
+    handle: Handle[Any], status: Status, size: int, casts: Casts = (), where: sql.Composable = _ALL
+) -> sql.Composed:
+    """The statement that reads them all in order, with the columns of the table as they are to be cast.
 
     Raises:
         ClientError, ValueError: as ``stream`` does.
@@ -154,18 +173,29 @@ def select(handle: Handle[Any], status: Status, size: int, where: sql.Composable
         raise ClientError(f"{handle} keeps no jobs that are {status}", hint=f"Declare it with {option}.")
     if size < 1:
         raise ValueError(f"size is not a positive number: {size}")
-    table = sql.Identifier(handle.schema, f"{handle.table}{_TABLES[status]}")
+    table = sql.Identifier(handle.schema, table_of(handle, status))
     by = sql.SQL(", ").join(map(sql.Identifier, ordered(status)))
-    return sql.SQL("SELECT * FROM {} {} ORDER BY {}").format(table, where, by)
+    return sql.SQL("SELECT {} FROM {} {} ORDER BY {}").format(_selected(casts), table, where, by)
+
+
+def _selected(casts: Casts) -> sql.Composable:
+    if all(to is None for _, to in casts):
+        return sql.SQL("*")
+    return sql.SQL(", ").join([
+        sql.Identifier(name) if to is None
+        else sql.SQL("{}::pg_catalog.{} AS {}").format(sql.Identifier(name), sql.SQL(to), sql.Identifier(name))
+        for name, to in casts
+    ])  # fmt: skip
 
 
 def _pieces(
-    connection: AnySync, handle: Handle[Any], form: Form, size: int, query: sql.Composed, exclusive: bool
+    connection: AnySync, handle: Handle[Any], status: Status, form: Form, size: int, exclusive: bool
 ) -> Generator[Any, None, None]:
     name = new_cursor()
     fetch = sql.SQL("FETCH {} FROM {}").format(size, name)
     try:
         with _readable(connection, handle) as found, _transaction(found, connection), cursor_of(found) as cursor:
+            query = select(handle, status, size, casts_of(found, handle, table_of(handle, status)))
             if (exclusive or is_pool(connection)) and can_tap(found):
                 cursor.execute(query + sql.SQL(" LIMIT 0"))
                 layout = layout_of(handle, cursor.pgresult)

@@ -18,8 +18,8 @@ from pgbgw import _core
 from pgbgw.client.errors import ClientError, explained
 from pgbgw.client.handle import Handle
 from pgbgw.client.jobs import Job
-from pgbgw.client.running import async_cursor_of
-from pgbgw.client.stream import Form, Status, check_form, made, new_cursor, ordered, require_readable, select
+from pgbgw.client.running import async_cursor_of, casts_of_async
+from pgbgw.client.stream import Form, Status, check_form, made, new_cursor, ordered, require_readable, select, table_of
 from pgbgw.client.unwrap import AnyAsync, is_pool, taken_async
 
 __all__ = ["stream_async"]
@@ -90,7 +90,8 @@ async def _by_cursor(
 ) -> AsyncIterator[Any]:
     """Results of a cursor of the server's, in the transaction that is open, or begins with it."""
     name = new_cursor()
-    query = sql.SQL("DECLARE {} NO SCROLL CURSOR FOR {}").format(name, select(handle, status, size))
+    casts = await casts_of_async(connection, handle, table_of(handle, status))
+    query = sql.SQL("DECLARE {} NO SCROLL CURSOR FOR {}").format(name, select(handle, status, size, casts))
     fetch = sql.SQL("FETCH {} FROM {}").format(size, name)
     async with async_cursor_of(connection) as cursor:
         await cursor.execute(query)
@@ -108,13 +109,14 @@ async def _by_order(
     """Results of a statement each, which goes on behind the last row of the one before."""
     names = ordered(status)
     by = sql.SQL(", ").join(map(sql.Identifier, names))
+    casts = await casts_of_async(connection, handle, table_of(handle, status))
     behind: tuple[int, ...] | None = None
     async with async_cursor_of(connection) as cursor:
         while True:
             where: sql.Composable = sql.SQL("")
             if behind is not None:
                 where = sql.SQL("WHERE ({}) > ({})").format(by, sql.SQL(", ").join(map(sql.Literal, behind)))
-            await cursor.execute(select(handle, status, size, where) + sql.SQL(" LIMIT {}").format(size))
+            await cursor.execute(select(handle, status, size, casts, where) + sql.SQL(" LIMIT {}").format(size))
             result = cursor.pgresult
             assert result is not None
             if result.ntuples == 0:

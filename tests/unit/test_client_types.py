@@ -1,4 +1,4 @@
-"""How types of columns are named and compared."""
+"""How types of columns are named, compared, and read."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from pgbgw import Extension, Payload
 from pgbgw.client import Mismatch, handle_of
 from pgbgw.client.catalog import compare
-from pgbgw.client.handle import Column
+from pgbgw.client.handle import Column, cast_for
 
 
 def handle(written: str) -> Any:
@@ -57,3 +57,30 @@ def test_types_are_compared_as_sql_reads_them(declared: str, installed: str, sam
     else:
         with pytest.raises(Mismatch, match="column field is declared as"):
             compare(*queues)
+
+
+@pytest.mark.parametrize(
+    ("oid", "element", "cast"),
+    [
+        (20, 0, None),
+        (25, 0, None),
+        (1016, 20, None),
+        (17, 0, None),
+        (1001, 17, None),
+        # "char", oid
+        (18, 0, None),
+        (1028, 26, None),
+        # macaddr, and an array of it
+        (829, 0, "text"),
+        (1040, 829, "text[]"),
+        # arrays of domains over int8 and bytea, and of one over int8[]
+        (16400, 20, "int8[]"),
+        (16400, 17, "bytea[]"),
+        (16400, 1016, "text[]"),
+        # an enum, and an array of it
+        (16400, 0, "text"),
+        (16401, 16400, "text[]"),
+    ],
+)
+def test_what_has_no_reader_is_cast_to_what_has_one(oid: int, element: int, cast: str | None) -> None:
+    assert cast_for(oid, element) == cast

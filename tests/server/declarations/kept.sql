@@ -1,0 +1,13 @@
+CREATE ROLE nobody_much;
+CREATE SCHEMA "Out of Sight";
+CREATE SCHEMA aside;
+CREATE SCHEMA kept;
+CREATE TYPE "Out of Sight"."Mood, 100%" AS ENUM ('so', 'so, so');
+CREATE DOMAIN aside.small AS int2;
+CREATE TYPE kept.mood AS ENUM ('near', 'far');
+CREATE TYPE public.mood AS ENUM ('good', 'bäd', 'so, "so"');
+CREATE DOMAIN public.label AS text;
+CREATE DOMAIN public.favourite AS public.mood;
+CREATE TYPE public.pair AS (number int4, word text);
+CREATE DOMAIN public.positive AS int8 CHECK (value > 0);
+CREATE DOMAIN public.smaller AS public.positive CHECK (value < 100);
