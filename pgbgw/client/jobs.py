@@ -13,8 +13,8 @@ __all__ = ["Job", "check_types", "jobs_of", "layout_of", "queue_of", "require_de
 
 P = TypeVar("P")
 
-# Types that an extension or a user has made have larger OIDs (FirstNormalObjectId, access/transam.h). Those of payloads
-# are enums, since domains are sent as their base type, and enums are sent as text.
+# Types that an extension or a user has made have larger OIDs (FirstNormalObjectId, access/transam.h). Where they are
+# declared they are cast; others come where text is declared and an enum installed, which is sent as text.
 _FIRST_USER_OID = 16384
 
 # Layouts are kept, since what is received of a queue is always alike; and the queue of each.
