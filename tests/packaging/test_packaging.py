@@ -151,3 +151,22 @@ def test_build_leaves_a_compiled_tree(installed: Path, example: Path, tmp_path: 
     assert not [name for name in names if name.endswith((".in", ".py"))]
     # The static headers come from the package data of the wheel.
     assert list(out.rglob("*.h"))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("version", ["3.12", "3.13", "3.13t"])
+def test_other_versions_of_python(version: str, sdist: Path, tmp_path: Path) -> None:
+    """The core is compiled by another Python, of which it may hold no version's own API, and passes its tests there."""
+    python = shutil.which(f"python{version}")
+    if python is None or subprocess.run([python, "-c", ""], capture_output=True).returncode != 0:
+        pytest.skip(f"there is no python{version} on the path")
+    run(python, "-m", "venv", "env", cwd=tmp_path)
+    its_own = tmp_path / "env" / "bin" / "python"
+    run(its_own, "-m", "pip", "install", "--quiet", f"{sdist}[test]", cwd=tmp_path)
+    # all but the package itself, which is the installed one
+    run("tar", "-xzf", sdist, "--strip-components=1", "--exclude=*/pgbgw", cwd=tmp_path)
+    for name in ("tests", "c_templates", "pgbgw/core"):
+        shutil.copytree(ROOT / name, tmp_path / name, dirs_exist_ok=True)
+    ran = run(its_own, "-m", "pytest", "-q", *(tmp_path / "tests" / "unit").glob("test_core*.py"), cwd=tmp_path)
+    assert " passed" in ran
