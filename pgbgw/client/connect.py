@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from datetime import datetime, timedelta
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal, overload
 
 import psycopg
 
+from pgbgw._core import Columns
 from pgbgw.client import catalog, operations, schedules
 from pgbgw.client.consume import Consumed, Consumer, Handler
 from pgbgw.client.handle import Handle
@@ -17,7 +18,7 @@ from pgbgw.client.jobs import Job
 from pgbgw.client.lengths import Length
 from pgbgw.client.running import copy_in, run
 from pgbgw.client.schedules import ScheduleHandle, ScheduleRun, ScheduleStatus
-from pgbgw.client.stream import Status, stream
+from pgbgw.client.stream import Form, Status, stream
 
 __all__ = ["Database", "NamedQueue", "NamedSchedule", "connect"]
 
@@ -163,9 +164,23 @@ class NamedQueue:
         """How many jobs there are by status. See ``Queue.counts``."""
         return run(self.database.connection, operations.counts(self.handle))
 
-    def stream(self, status: Status = "ready", *, size: int = 1000) -> Iterator[list[Job[Any]]]:
-        """Read what lies there, as jobs. See ``Queue.stream``, and ``pgbgw.client.stream`` for other forms."""
-        return stream(self.database.connection, self.handle, status, "jobs", size)
+    @overload
+    def stream(
+        self, status: Status = "ready", *, form: Literal["jobs"] = "jobs", size: int = 1000, exclusive: bool = False
+    ) -> Iterator[list[Job[Any]]]: ...
+    @overload
+    def stream(
+        self, status: Status = "ready", *, form: Literal["tuples"], size: int = 1000, exclusive: bool = False
+    ) -> Iterator[list[tuple[Any, ...]]]: ...
+    @overload
+    def stream(
+        self, status: Status = "ready", *, form: Literal["columns"], size: int = 1000, exclusive: bool = False
+    ) -> Iterator[Columns]: ...
+    def stream(
+        self, status: Status = "ready", *, form: Form = "jobs", size: int = 1000, exclusive: bool = False
+    ) -> Iterator[Any]:
+        """Read what lies there, as jobs, tuples or columns. See ``Queue.stream``."""
+        return stream(self.database.connection, self.handle, status, form, size, exclusive)
 
     def consume(
         self,

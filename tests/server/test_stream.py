@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
 from pgbgw.build.pgconfig import Pg
-from pgbgw.client import ClientError
+from pgbgw.client import ClientError, connect
 from tests.server.posts import Mail, clear, conninfo, declared, mail, post_server, put
 from tests.server.running import Server
 from tests.server.test_sessions import engine_for, url
@@ -94,6 +94,26 @@ def test_pools_and_sessions_are_read_synchronously(server: Server) -> None:
         session.commit()
     engine.dispose()
     assert kept(server) == 3
+
+
+@pytest.mark.parametrize("exclusive", [False, True])
+def test_all_is_read_by_name(server: Server, exclusive: bool) -> None:
+    put(server, 5)
+    wanted = [str(n) for n in range(5)]
+    with connect(conninfo(server)) as database:
+        queue = database.queue("mail")
+        jobs, more = queue.stream(size=3, exclusive=exclusive)
+        assert [job.payload for job in [*jobs, *more]] == [{"address": each, "body": None} for each in wanted]
+        rows = queue.stream(form="tuples", size=2, exclusive=exclusive)
+        assert [row[1] for row in next(rows)] == wanted[:2]
+        # a COPY is under way, or a cursor is open
+        state = TransactionStatus.ACTIVE if exclusive else TransactionStatus.INTRANS
+        assert database.connection.info.transaction_status == state
+        assert [row[1] for piece in rows for row in piece] == wanted[2:]
+        (columns,) = queue.stream(form="columns", exclusive=exclusive)
+        assert addresses(columns, "columns") == wanted
+        with pytest.raises(ValueError, match="form is none of jobs, tuples, columns"):
+            queue.stream(form="dicts")  # type: ignore[call-overload]
 
 
 def test_a_transaction_sees_all_as_of_the_first_piece_and_autocommit_what_is_there(server: Server) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import psycopg
 import sqlalchemy
@@ -11,6 +12,7 @@ from sqlalchemy.orm import Session, scoped_session
 
 import pgbgw
 from pgbgw import Extension, Payload, seconds, sql
+from pgbgw._core import Columns
 from pgbgw.client import Consumed, GiveUp, Job, ScheduleRun, ScheduleStatus
 
 shop = Extension("shop", database="shopdb")
@@ -63,6 +65,15 @@ def run(jobs: Sequence[Job[Mail]], connection: psycopg.Connection[tuple[object, 
     with pgbgw.connect("dbname=shopdb") as database:
         database.queue("mail").enqueue({"address": "a"})
     return mail.consume("dbname=shopdb", deliver, concurrency=2)
+
+
+def read(connection: psycopg.Connection[tuple[object, ...]]) -> list[Job[Mail]]:
+    few: list[Job[Mail]] = [job.detach() for jobs in mail.stream(connection) for job in jobs if job.attempt > 1]
+    queue = pgbgw.connect().queue("mail")
+    jobs: list[list[Job[Any]]] = list(queue.stream("failed", size=10, exclusive=True))
+    rows: list[list[tuple[Any, ...]]] = list(queue.stream(form="tuples", exclusive=True))
+    columns: list[Columns] = list(queue.stream(form="columns"))
+    return few if jobs or rows or columns else []
 
 
 def steer(connection: psycopg.Connection[tuple[object, ...]], session: Session) -> list[ScheduleRun]:
