@@ -1,6 +1,6 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Literal, TypeAlias, TypeVar, final, overload
+from typing import Any, Literal, Self, TypeAlias, TypeVar, final, overload
 
 from typing_extensions import disjoint_base
 
@@ -124,6 +124,7 @@ class Held(Row):
     kept: Any
     def fields(self) -> dict[str, Any]: ...
     def row_bytes(self) -> bytes: ...
+    def detach(self) -> Self: ...
 
 @final
 class JobDecoder:

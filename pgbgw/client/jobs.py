@@ -39,6 +39,9 @@ class Job(_core.Held, Generic[P]):
 
     ``raw(name)`` is a column of the payload as it was sent, for a parser of one's own: of jsonb the text, None for
     NULL. From 8192 bytes on it is a view, below that a copy.
+
+    All that came in one piece stays in memory as long as one job of it lives; ``detach()`` gives a job that holds its
+    own row alone, and can be answered for as well.
     """
 
     __slots__ = ()

@@ -209,6 +209,15 @@ cdef class Held(Row):
         """The row, as it was received."""
         return self.row[:self.size]
 
+    def detach(self):
+        """The same job with a copy of its row, which lets the chunk go; marked as this one is, with what it keeps."""
+        cdef Held made = _job(_layout_of_job(self), self.row[:self.size], type(self))
+        made.is_lost = self.is_lost
+        # What keeps nothing need not be known to the collector.
+        if self._kept is not None:
+            pgbgw_held_keep(<PyObject *> made, <PyObject *> self._kept)
+        return made
+
 
 (<PyTypeObject *> Row).tp_dealloc = pgbgw_job_dealloc
 (<PyTypeObject *> Job).tp_dealloc = pgbgw_job_dealloc

@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import gc
+import sys
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from pgbgw._core import CopyError, Held, Layout, _job, _live_slabs, decode_copy, lease_keys, of_each_layout
+from pgbgw._core import (
+    CopyError,
+    Held,
+    Layout,
+    _job,
+    _live_slabs,
+    decode_copy,
+    lease_keys,
+    of_each_layout,
+    result_jobs,
+)
 from tests.copybinary import row, stream
+from tests.pgresults import make_result
 
 LAYOUT = Layout(["id", "token", "payload"], ["int8", "int8", "bytea"], payload=["payload"])
 
@@ -61,6 +73,27 @@ def test_what_is_kept_goes_with_the_job() -> None:
     del made
     assert live_slabs() == before
     assert not any(isinstance(each, Mine) for each in gc.get_referrers(kept))
+
+
+def test_a_detached_job_lets_the_others_go() -> None:
+    before = live_slabs()
+    body = b"x" * 10_000
+    rows = [[number.to_bytes(8, "big"), bytes(7) + b"\5", body] for number in range(50)]
+    jobs = result_jobs(make_result([("id", 20), ("token", 20), ("payload", 17)], rows), LAYOUT, Mine)
+    chunk = memoryview(jobs[7].raw("payload") or b"").obj
+    jobs[7].lost, jobs[7].kept = True, ["payload"]
+    alone, other, kept = jobs[7].detach(), jobs[8].detach(), jobs[7].kept
+    references = sys.getrefcount(chunk)
+    del jobs
+    assert sys.getrefcount(chunk) < references
+    assert live_slabs() == before + 2
+    assert (type(alone), alone.id, alone.token, alone.lost, alone.layout) == (Mine, 7, 5, True, LAYOUT)
+    assert alone.kept is kept
+    assert (other.id, other.lost, other.kept, gc.is_tracked(other)) == (8, False, None, False)
+    assert alone.raw("payload") == other.fields()["payload"] == body
+    assert lease_keys([alone]) == lease_keys([job(7)])
+    del alone, other
+    assert live_slabs() == before
 
 
 def test_the_collector_frees_a_job_that_keeps_what_refers_to_it() -> None:
