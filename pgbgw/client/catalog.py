@@ -164,6 +164,10 @@ def casts(handle: Handle[Any], table: str) -> Operation[Casts]:
     )  # fmt: skip
 
 
+def _null(column: Column) -> str:
+    return "may be NULL" if column.nullable else "is NOT NULL"
+
+
 def compare(declared: Handle[Any], installed: Handle[Any]) -> None:
     """See that a program may go by its declaration.
 
@@ -180,10 +184,16 @@ def compare(declared: Handle[Any], installed: Handle[Any]) -> None:
         if name in found and not _same(wanted[name].type, found[name].type)
     ]
     differences += [
-        f"{what} are {'declared and not installed' if have else 'installed and not declared'}"
+        f"column {name} {_null(wanted[name])} as it is declared, and {_null(found[name])} as it is installed"
+        for name in wanted
+        if name in found and wanted[name].nullable != found[name].nullable
+    ]
+    differences += [
+        f"{what} {'declared and not installed' if have else 'installed and not declared'}"
         for what, have, has in (
-            ("leases", declared.lease_seconds is not None, installed.lease_seconds is not None),
-            ("keys", declared.unique, installed.unique),
+            ("leases are", declared.lease_seconds is not None, installed.lease_seconds is not None),
+            ("keys are", declared.unique, installed.unique),
+            ("a history is", declared.history, installed.history),
         )
         if have != has
     ]

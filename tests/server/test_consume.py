@@ -209,18 +209,27 @@ def test_a_declaration_that_differs_is_told_in_full(server: Server, tmp_path: Pa
     source = (
         (FOLDER / "post.py").read_text().replace("address: str\n    body: Json | None", "addr: str\n    body: bytes")
     )
+    source = source.replace("    big: int\n", "    big: int | None\n")
+    assert "big: int | None" in source
     changed = tmp_path / "post.py"
-    changed.write_text(source.replace("unique=True, ", ""))
+    changed.write_text(source.replace("unique=True, history=days(1),", ""))
     extension = load(changed)
     assert extension is not None
     with server.connect() as connection:
         mail.verify(connection)
         with pytest.raises(Mismatch) as raised:
             extension.queues[0].verify(connection)
+        with pytest.raises(
+            Mismatch, match="column big may be NULL as it is declared, and is NOT NULL as it is installed"
+        ):
+            extension.queues[1].verify(connection)
+        declared.anything.verify(connection)
     told = str(raised.value)
     for difference in (
         "column addr is declared and not installed", "column address is installed and not declared",
         "column body is declared as bytea and installed as jsonb", "keys are installed and not declared",
+        "column body is NOT NULL as it is declared, and may be NULL as it is installed",
+        "a history is installed and not declared",
     ):  # fmt: skip
         assert difference in told
 
