@@ -145,15 +145,24 @@ def verify(handle: Handle[Any]) -> Operation[None]:
     return Operation(handle, f"{handle}", _QUEUES.replace("%", "%%"), [], read)
 
 
-def columns_fit(handle: Handle[Any]) -> Operation[None]:
-    """See that what is encoded by the declared types is read as such; a column that is missing the server tells.
+def columns_fit(handle: Handle[Any], *, all_declared: bool = False) -> Operation[None]:
+    """See that what is encoded by the declared types is read as such, and all columns are there; with ``all_declared``,
+    that none is there besides, whose values nobody would get. A table that is missing the server tells.
 
-    The operation raises Mismatch where a type differs.
+    The operation raises Mismatch where something differs.
     """
-    return Operation(
-        handle, f"{handle}", _COLUMNS, [handle.schema, handle.table],
-        lambda rows: check_types(handle, {name: (oid, spelled) for name, oid, _, spelled in rows}),
-    )  # fmt: skip
+
+    def read(rows: Any) -> None:
+        installed = {name: (oid, spelled) for name, oid, _, spelled in rows}
+        declared = [column.name for column in handle.columns]
+        different = [f"column {name} is declared and not installed" for name in declared if name not in installed]
+        if all_declared:
+            others = [name for name in installed if name not in _OWN and name not in declared]
+            different += [f"column {name} is installed and not declared" for name in others]
+        if installed:
+            check_types(handle, installed, different)
+
+    return Operation(handle, f"{handle}", _COLUMNS, [handle.schema, handle.table], read)
 
 
 def casts(handle: Handle[Any], table: str) -> Operation[Casts]:

@@ -40,8 +40,9 @@ Message: TypeAlias = tuple[bytes, tuple[int, ...], tuple[bytes | None, ...]]
 # How long a statement that was cancelled may take to end, s, as in psycopg.
 _PATIENCE = 5.0
 
-# Where a statement was not run because of how it was prepared: it is gone, or of a time before ALTER EXTENSION UPDATE.
-_STALE = (errors.InvalidSqlStatementName, errors.FeatureNotSupported)
+# Where a statement has done nothing because of how it was prepared: it is gone, or of a time before ALTER EXTENSION
+# UPDATE, whether its own columns have changed since or only those of the table that its function returns.
+_STALE = (errors.InvalidSqlStatementName, errors.FeatureNotSupported, errors.DatatypeMismatch)
 
 _IDLE, _INTRANS = pq.TransactionStatus.IDLE, pq.TransactionStatus.INTRANS
 _NO_PIPELINE = pq.PipelineStatus.OFF
@@ -50,17 +51,19 @@ _BINARY = pq.Format.BINARY
 
 
 class _Link:
-    """What is known of a connection: statements that were prepared on it, queues whose columns were looked up, and what
-    these are cast to in claims, the thread that has a COPY under way on it, and its socket.
+    """What is known of a connection: statements that were prepared on it, queues whose columns were looked up, those
+    whose jobs may be claimed by them, and what these are cast to, the thread that has a COPY under way on it, and its
+    socket.
     """
 
-    __slots__ = ("casts", "connection", "copying", "looked_up", "prepared", "socket")
+    __slots__ = ("casts", "claimable", "connection", "copying", "looked_up", "prepared", "socket")
 
     def __init__(self, connection: AnyConnection) -> None:
         key = id(connection)
         self.connection = weakref.ref(connection, lambda gone: _links.pop(key, None))
         self.prepared: dict[bytes, bytes] = {}
         self.looked_up: set[object] = set()
+        self.claimable: set[object] = set()
         self.casts: dict[object, Any] = {}
         self.copying: int | None = None
         self.socket = connection.pgconn.socket
@@ -194,6 +197,10 @@ def _prepared(link: _Link, pgconn: Any, message: Message) -> Any:
         return _result(link, pgconn)
     except _STALE:
         del link.prepared[statement]
+        # what is installed is no longer what was looked up
+        link.looked_up.clear()
+        link.claimable.clear()
+        link.casts.clear()
         return None
 
 

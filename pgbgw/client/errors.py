@@ -66,12 +66,17 @@ def explained(
     """A better error where the server's says that something of ours is missing or not allowed; else the same one."""
     primary = error.diag.message_primary or str(error)
     if isinstance(error, _MISSING):
-        compare = "; verify() tells what differs." if missing is QueueMissing else "."
-        return missing(
-            f"{what} is not in this database as it is declared: {primary}",
-            hint=f"Run CREATE EXTENSION {extension} there, or ALTER EXTENSION {extension} UPDATE{compare}",
-            sqlstate=error.sqlstate,
-        )
+        told = f"{what} is not in this database as it is declared: {primary}"
+        install = f"CREATE EXTENSION {extension} there, or ALTER EXTENSION {extension} UPDATE"
+        if missing is not QueueMissing:
+            return missing(told, hint=f"Run {install}.", sqlstate=error.sqlstate)
+        if isinstance(error, psycopg.errors.InvalidSchemaName):
+            return missing(told, hint=f"Run {install}; verify() tells what differs.", sqlstate=error.sqlstate)
+        # A schema that is there has most likely come with the extension.
+        hint = f"The declaration and what is installed differ, and verify() tells in what; or run {install}."
+        if isinstance(error, psycopg.errors.UndefinedColumn):
+            return Mismatch(f"{what} is not installed as it is declared: {primary}", hint=hint, sqlstate=error.sqlstate)
+        return missing(told, hint=hint, sqlstate=error.sqlstate)
     if isinstance(error, psycopg.errors.InsufficientPrivilege):
         return ClientError(
             f"{what} is not for this role: {primary}",

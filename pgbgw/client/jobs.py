@@ -90,6 +90,7 @@ def jobs_of(handle: Handle[P], result: Any) -> list[Job[P]]:
 
     Raises:
         CopyError: a row is not what the server says it is.
+        Mismatch: they have other types than are declared, since the columns were looked up.
     """
     layout = _claims.get(handle)
     if layout is not None:
@@ -98,7 +99,9 @@ def jobs_of(handle: Handle[P], result: Any) -> list[Job[P]]:
         except _core.CopyError:
             # It was updated since, or what it says below is told anew.
             del _claims[handle]
-    layout = _claims[handle] = layout_of(handle, result)
+    layout = layout_of(handle, result)
+    require_declared(layout)
+    _claims[handle] = layout
     return _core.result_jobs(result, layout, Job)
 
 
@@ -135,13 +138,14 @@ def require_declared(layout: _core.Layout) -> None:
         _compared.add(layout)
 
 
-def check_types(handle: Handle[Any], installed: Mapping[str, tuple[int, str]]) -> None:
-    """Compare the declared types that the core knows with those of installed columns, by OID and as they are spelled.
+def check_types(handle: Handle[Any], installed: Mapping[str, tuple[int, str]], otherwise: Sequence[str] = ()) -> None:
+    """Compare the declared types that the core knows with those of installed columns, by OID and as they are spelled;
+    ``otherwise`` is what is known to differ besides.
 
     Raises:
         Mismatch: with those that differ.
     """
-    different: list[str] = []
+    different = list(otherwise)
     for column in handle.columns if handle.payload is not None else ():
         oid, spelled = installed.get(column.name, (column.oid or 0, ""))
         if column.oid is None or oid == column.oid:

@@ -82,6 +82,11 @@ class Operation(Generic[T]):
         return explained(error, self.owned.extension, self.what)
 
     @property
+    def declared(self) -> Handle[Any] | None:
+        """The declared queue whose columns are to be looked at first, once for each connection; None for most."""
+        return None
+
+    @property
     def parameters(self) -> Sequence[Any]:
         """Those for a cursor."""
         return self._parameters
@@ -191,6 +196,11 @@ class _Claim(Operation[list[Job[P]]]):
 
     def cast(self, casts: Casts) -> None:
         self.what, self.statement, self._direct, _ = _claim_statements(self.handle, casts)
+
+    @property
+    def declared(self) -> Handle[Any] | None:
+        # What is claimed is gone for others, so that it is too late when the rows are there.
+        return None if self.handle.payload is None else self.handle
 
     def message(self) -> Message | None:
         values = _claim_values(*self._parameters)

@@ -7,15 +7,16 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import Any, Generic, TypeAlias, TypeVar, overload
 
 import psycopg
+from psycopg.pq import PipelineStatus, TransactionStatus
 
 from pgbgw import _core
 from pgbgw.client import catalog
 from pgbgw.client.direct import ask, check_free, copying, end_copy, link_of
-from pgbgw.client.encoding import encoded, is_utf8, not_utf8
-from pgbgw.client.errors import explained
+from pgbgw.client.encoding import AnyConnection, encoded, is_utf8, not_utf8
+from pgbgw.client.errors import Mismatch, QueueMissing, explained
 from pgbgw.client.handle import Casts, Handle
 from pgbgw.client.operations import Operation, usable_priority
-from pgbgw.client.unwrap import AnyAsync, AnySync, is_asynchronous, taken, taken_async
+from pgbgw.client.unwrap import AnyAsync, AnySync, is_asynchronous, is_pool, taken, taken_async
 from pgbgw.sqltext import quote_ident
 
 __all__ = ["AnyAsync", "AnySync", "async_cursor_of", "casts_of", "casts_of_async", "copy_in", "cursor_of", "run"]
@@ -28,6 +29,13 @@ Jobs: TypeAlias = Iterable[P | Mapping[str, Any]]
 
 Progress: TypeAlias = Callable[[int], object]
 """Told how many jobs were sent by then."""
+
+# What the server says where a declaration differs from what is installed.
+_DIFFERING = (
+    psycopg.errors.UndefinedFunction,
+    psycopg.errors.UndefinedColumn,
+    psycopg.errors.DatatypeMismatch,
+)
 
 # How many rows are sent between two calls of a progress callback.
 _ROWS_BETWEEN = 1000
@@ -42,6 +50,7 @@ def run(connection: AnySync | AnyAsync, operation: Operation[T]) -> T | Awaitabl
 
     Raises:
         ClientError: what is asked for is not in this database, or not for this role.
+        Mismatch: of those, what is installed differs from the declaration; nothing is claimed then.
         psycopg.Error: the server refused for another reason, or is away.
         NotAConnection: ``connection`` has none of psycopg 3.
     """
@@ -50,24 +59,23 @@ def run(connection: AnySync | AnyAsync, operation: Operation[T]) -> T | Awaitabl
     if is_asynchronous(connection):
         return _run_async(connection, operation)
     with taken(connection) as found:
-        return _run(found, operation)
+        return _run(found, operation, own=is_pool(connection))
 
 
-def _run(connection: psycopg.Connection[Any], operation: Operation[T]) -> T:
+def _run(connection: psycopg.Connection[Any], operation: Operation[T], *, own: bool = False) -> T:
+    """Run it; the transaction is ``own`` where nobody else has anything in it."""
     check_free(connection)
     try:
         utf8 = is_utf8(connection)
         if operation.has_text and not utf8:
             raise not_utf8(connection)
-        if (handle := operation.wants_casts()) is not None:
-            known = link_of(connection).casts
-            if not known.get(handle):
-                known[handle] = casts_of(connection, handle, handle.table)
-            operation.cast(known[handle])
+        _look_first(connection, operation)
         if operation.in_binary and utf8 and (message := operation.message()) is not None:
             result = ask(connection, message)
             if result is not None:
                 return operation.read_result(result)
+            # what is installed may have been updated meanwhile
+            _look_first(connection, operation)
         with cursor_of(connection) as cursor:
             cursor.execute(encoded(connection, operation.statement), operation.parameters)
             if operation.in_binary:
@@ -79,27 +87,75 @@ def _run(connection: psycopg.Connection[Any], operation: Operation[T]) -> T:
             assert operation.read is not None
             return operation.read(cursor.fetchall())
     except psycopg.Error as error:
-        raise operation.told(error) from error
+        raise _difference(connection, operation, error, own=own) or operation.told(error) from error
+
+
+def _look_first(connection: psycopg.Connection[Any], operation: Operation[Any]) -> None:
+    """See that jobs come as they are declared, and how they are selected, unless that was seen on this connection."""
+    handle = operation.declared
+    if handle is not None and handle not in link_of(connection).claimable:
+        _run(connection, catalog.columns_fit(handle, all_declared=True))
+        link_of(connection).claimable.add(handle)
+    if (handle := operation.wants_casts()) is not None:
+        known = link_of(connection).casts
+        if not known.get(handle):
+            known[handle] = casts_of(connection, handle, handle.table)
+        operation.cast(known[handle])
+
+
+def _difference(
+    connection: psycopg.Connection[Any], operation: Operation[Any], error: psycopg.Error, *, own: bool
+) -> Mismatch | None:
+    """What differs, where that may be why the server finds something missing, and it can be looked up."""
+    look = _comparison(operation, error)
+    if look is None or connection.closed:
+        return None
+    with contextlib.suppress(psycopg.Error):
+        if own:
+            connection.rollback()
+        if _is_idle(connection):
+            with cursor_of(connection) as cursor:
+                cursor.execute(look.statement, look.parameters)
+                return _found(look, cursor.fetchall(), error)
+    return None
+
+
+def _comparison(operation: Operation[Any], error: psycopg.Error) -> Operation[None] | None:
+    """What compares the whole declaration, where something of it was missing, or another than was prepared."""
+    handle = operation.owned
+    if isinstance(error, _DIFFERING) and isinstance(handle, Handle) and handle.payload is not None:
+        return catalog.verify(handle)
+    return None
+
+
+def _is_idle(connection: AnyConnection) -> bool:
+    pgconn = connection.pgconn
+    return pgconn.transaction_status == TransactionStatus.IDLE and pgconn.pipeline_status == PipelineStatus.OFF
+
+
+def _found(look: Operation[None], rows: Any, error: psycopg.Error) -> Mismatch | None:
+    """The difference that there is."""
+    assert look.read is not None
+    try:
+        look.read(rows)
+    except Mismatch as differs:
+        differs.sqlstate = error.sqlstate
+        return differs
+    except QueueMissing:
+        # the server's error tells that as well
+        pass
+    return None
 
 
 async def _run_async(connection: AnyAsync, operation: Operation[T]) -> T:
     try:
-        async with taken_async(connection) as found, async_cursor_of(found) as cursor:
-            if operation.has_text and not is_utf8(found):
-                raise not_utf8(found)
-            if (handle := operation.wants_casts()) is not None:
-                known = link_of(found).casts
-                if not known.get(handle):
-                    known[handle] = await casts_of_async(found, handle, handle.table)
-                operation.cast(known[handle])
-            await cursor.execute(encoded(found, operation.statement), operation.parameters)
-            if operation.in_binary:
-                if cursor.pgresult is None:
-                    with contextlib.suppress(IndexError):
-                        await cursor.scroll(0)
-                return operation.read_result(cursor.pgresult)
-            assert operation.read is not None
-            return operation.read(await cursor.fetchall())
+        async with taken_async(connection) as found:
+            try:
+                return await _run_taken(found, operation)
+            except psycopg.Error as error:
+                if differs := await _difference_async(found, operation, error, own=is_pool(connection)):
+                    raise differs from error
+                raise
     except psycopg.Error as error:
         raise operation.told(error) from error
 
@@ -112,6 +168,49 @@ def casts_of(connection: psycopg.Connection[Any], handle: Handle[Any], table: st
 async def casts_of_async(connection: psycopg.AsyncConnection[Any], handle: Handle[Any], table: str) -> Casts:
     """The same for asyncio."""
     return await _run_async(connection, catalog.casts(handle, table)) if handle.wants_casts() else ()
+
+
+async def _run_taken(connection: psycopg.AsyncConnection[Any], operation: Operation[T]) -> T:
+    async with async_cursor_of(connection) as cursor:
+        if operation.has_text and not is_utf8(connection):
+            raise not_utf8(connection)
+        await _look_first_async(connection, operation)
+        await cursor.execute(encoded(connection, operation.statement), operation.parameters)
+        if operation.in_binary:
+            if cursor.pgresult is None:
+                with contextlib.suppress(IndexError):
+                    await cursor.scroll(0)
+            return operation.read_result(cursor.pgresult)
+        assert operation.read is not None
+        return operation.read(await cursor.fetchall())
+
+
+async def _look_first_async(connection: psycopg.AsyncConnection[Any], operation: Operation[Any]) -> None:
+    handle = operation.declared
+    if handle is not None and handle not in link_of(connection).claimable:
+        await _run_async(connection, catalog.columns_fit(handle, all_declared=True))
+        link_of(connection).claimable.add(handle)
+    if (handle := operation.wants_casts()) is not None:
+        known = link_of(connection).casts
+        if not known.get(handle):
+            known[handle] = await casts_of_async(connection, handle, handle.table)
+        operation.cast(known[handle])
+
+
+async def _difference_async(
+    connection: psycopg.AsyncConnection[Any], operation: Operation[Any], error: psycopg.Error, *, own: bool
+) -> Mismatch | None:
+    look = _comparison(operation, error)
+    if look is None or connection.closed:
+        return None
+    with contextlib.suppress(psycopg.Error):
+        if own:
+            await connection.rollback()
+        if _is_idle(connection):
+            async with async_cursor_of(connection) as cursor:
+                await cursor.execute(look.statement, look.parameters)
+                return _found(look, await cursor.fetchall(), error)
+    return None
 
 
 def cursor_of(connection: psycopg.Connection[Any]) -> psycopg.Cursor[tuple[Any, ...]]:

@@ -73,6 +73,7 @@ class QueueCalls(Generic[P]):
 
         Raises:
             ClientError: the queue is not in this database, or not for this role.
+            Mismatch: of those, it is installed otherwise than it is declared.
             psycopg.Error: the server refused for another reason.
             CopyError, TypeError, ValueError: a value does not fit its column, or an argument can't be used.
         """
@@ -151,7 +152,7 @@ class QueueCalls(Generic[P]):
             who: by what name the lease is known; the application_name of the session unless given.
 
         Raises:
-            As ``enqueue`` does.
+            As ``enqueue`` does; and Mismatch, with nothing claimed, where columns are installed that are not declared.
         """
         client = _client()
         return client.run(connection, client.operations.claim(client.handle_of(self), max_jobs, lease, who))  # type: ignore[no-any-return]

@@ -18,7 +18,7 @@ import pytest
 
 from pgbgw._core import CopyError
 from pgbgw.build.pgconfig import Pg
-from pgbgw.client import ClientError, Mismatch, connect, copy_rows
+from pgbgw.client import ClientError, Mismatch, QueueMissing, connect, copy_rows
 from pgbgw.declare.load import load
 from tests.server.posts import FOLDER, Mail, clear, conninfo, declared, left, mail, post_server, put
 from tests.server.running import Server
@@ -262,16 +262,141 @@ def test_what_is_encoded_by_another_type_does_not_go_in(server: Server, tmp_path
     assert server.value("SELECT count(*) FROM post.anything") == 1
 
 
+def renamed(server: Server, tmp_path: Path) -> Any:
+    """A declaration of mails whose address is a number, and which have a subject more and no body."""
+    return other_way(
+        server, tmp_path, "address: str\n    body: Json | None", "address: int\n    subject: str | None"
+    )["mail"]  # fmt: skip
+
+
+DIFFERENCES = (
+    "column subject is declared and not installed; column body is installed and not declared;"
+    " column address is declared as bigint and installed as text."
+)
+
+
+def test_a_job_by_another_declaration_is_refused_by_what_differs(server: Server, tmp_path: Path) -> None:
+    other = renamed(server, tmp_path)
+    job = {"address": 1, "subject": None}
+    with server.connect() as connection:
+        for _ in range(2):
+            with pytest.raises(Mismatch) as raised:
+                other.enqueue(connection, job)
+            assert (raised.value.detail, raised.value.sqlstate) == (DIFFERENCES, "42883")
+            assert "install what is declared, or run the program" in str(raised.value)
+        with pytest.raises(Mismatch, match="column subject is declared and not installed"):
+            other.enqueue_many(connection, [job])
+        # where the catalogs can't be asked any more
+        with pytest.raises(QueueMissing, match="installed differ, and verify") as failed, connection.transaction():
+            other.enqueue(connection, job)
+        assert "function post.mail_enqueue(address => bigint" in str(failed.value)
+        with connection.pipeline(), pytest.raises(QueueMissing, match="installed differ, and verify"):
+            other.enqueue(connection, job)
+        # what there is not, although nothing differs
+        server.rows("ALTER FUNCTION post.mail_resume RENAME TO mail_go_on")
+        try:
+            with pytest.raises(QueueMissing, match=r"post\.mail_resume\(\) does not exist"):
+                mail.resume(connection)
+        finally:
+            server.rows("ALTER FUNCTION post.mail_go_on RENAME TO mail_resume")
+    with (
+        psycopg_pool.ConnectionPool(conninfo(server), min_size=1, max_size=1, open=True) as pool,
+        pytest.raises(Mismatch, match="column subject is declared and not installed; column body"),
+    ):
+        other.enqueue(pool, job)
+
+    async def go() -> None:
+        async with await psycopg.AsyncConnection.connect(conninfo(server), autocommit=True) as connection:
+            with pytest.raises(Mismatch, match="column subject is declared and not installed; column body"):
+                await other.enqueue(connection, job)
+            with pytest.raises(QueueMissing, match="installed differ, and verify"):
+                async with connection.transaction():
+                    await other.enqueue(connection, job)
+        async with psycopg_pool.AsyncConnectionPool(conninfo(server), min_size=1, max_size=1, open=False) as pool:
+            with pytest.raises(Mismatch, match="column subject is declared and not installed; column body"):
+                await other.enqueue(pool, job)
+
+    asyncio.run(go())
+    assert left(server) == {}
+
+
+def test_jobs_of_another_declaration_are_not_claimed(server: Server, tmp_path: Path) -> None:
+    """A number may be text in Python, and what is not declared is lost: jobs stay where they are."""
+    put(server, 2)
+    for number, (after, told) in enumerate(
+        [
+            ("address: int\n    body: Json | None", "column address is declared as bigint and installed as text"),
+            ("address: str", "column body is installed and not declared"),
+            ("address: str\n    body: Json | None\n    n: int", "column n is declared and not installed"),
+        ]
+    ):
+        (tmp_path / str(number)).mkdir()
+        other = other_way(server, tmp_path / str(number), "address: str\n    body: Json | None", after)["mail"]
+        with server.connect() as connection:
+            for _ in range(2):
+                with pytest.raises(Mismatch, match=told):
+                    other.claim(connection)
+            with pytest.raises(Mismatch, match=told), connection.transaction():
+                other.claim(connection)
+        with (
+            psycopg_pool.ConnectionPool(conninfo(server), min_size=1, open=True) as pool,
+            pytest.raises(Mismatch, match=told),
+        ):
+            other.claim(pool)
+
+        async def go(other: Any = other, told: str = told) -> None:
+            async with await psycopg.AsyncConnection.connect(conninfo(server), autocommit=True) as connection:
+                with pytest.raises(Mismatch, match=told):
+                    await other.claim(connection)
+
+        asyncio.run(go())
+        assert left(server) == {"ready": 2}
+
+
+def test_jobs_of_what_was_installed_meanwhile_are_not_claimed(server: Server) -> None:
+    """The columns were looked up before they changed, and the statement was prepared on one connection."""
+
+    view = server.value("SELECT pg_get_viewdef('post.brief_jobs'::regclass)")
+
+    def change(type_: str) -> None:
+        server.rows("ALTER EXTENSION post DROP VIEW post.brief_jobs")
+        server.rows("DROP VIEW post.brief_jobs")
+        for table in ("brief", "brief_later", "brief_running", "brief_failed"):
+            server.rows(f"ALTER TABLE post.{table} ALTER COLUMN address TYPE {type_} USING address::{type_}")
+        server.rows(f"CREATE VIEW post.brief_jobs AS {view}")
+        server.rows("ALTER EXTENSION post ADD VIEW post.brief_jobs")
+
+    told = "column address is declared as text and installed as bigint"
+    with server.connect() as connection, server.connect() as second:
+        for number in (1, 2, 3):
+            declared.brief.enqueue(connection, Mail(address=str(number), body=None))
+        assert len(declared.brief.claim(connection)) == 1
+        with second.transaction():
+            assert len(declared.brief.claim(second)) == 1
+        change("int8")
+        try:
+            with pytest.raises(Mismatch, match=told):
+                declared.brief.claim(connection)
+            for _ in range(2):
+                with pytest.raises(Mismatch, match=told), second.transaction():
+                    declared.brief.claim(second)
+            assert server.value("SELECT count(*) FROM post.brief") == 1
+        finally:
+            change("text")
+
+
 def test_columns_are_looked_up_once_for_a_connection(server: Server) -> None:
     with server.connect() as connection:
         connection.execute("SET log_statement TO 'all'")
-        mark = server.mark()
-        for _ in range(3):
-            mail.enqueue_many(connection, [Mail(address="a", body=None)])
-        connection.execute("SELECT 'the end'")
-        server.told("the end", mark)
-        statements = server.log(r'COPY "?post"?\.|pg_attribute', mark)
-    assert [len([line for line in statements if word in line]) for word in ("COPY", "pg_attribute")] == [3, 1]
+        for ask in (lambda: mail.enqueue_many(connection, [{"address": "a"}]), lambda: mail.claim(connection)):
+            mark = server.mark()
+            for _ in range(3):
+                ask()
+            connection.execute("SELECT 'the end'")
+            server.told("the end", mark)
+            statements = server.log(r'COPY "?post"?\.|_claim|pg_attribute', mark)
+            words = ("COPY" if "COPY" in statements[-1] else "_claim", "pg_attribute")
+            assert [len([line for line in statements if word in line]) for word in words] == [3, 1]
 
 
 def test_a_column_that_is_declared_and_not_installed_is_told(server: Server, tmp_path: Path) -> None:
