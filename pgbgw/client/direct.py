@@ -195,8 +195,13 @@ def _prepared(link: _Link, pgconn: Any, message: Message) -> Any:
     pgconn.send_query_prepared(name, values, (_BINARY,) * len(values), _BINARY)
     try:
         return _result(link, pgconn)
-    except _STALE:
+    except _STALE as error:
         del link.prepared[statement]
+        if not isinstance(error, errors.InvalidSqlStatementName):
+            # else it would be found by its name the next time, as stale as it is
+            pgconn.send_query_params(b"DEALLOCATE " + name, None)
+            with contextlib.suppress(errors.InvalidSqlStatementName):
+                _result(link, pgconn, pq.ExecStatus.COMMAND_OK)
         # what is installed is no longer what was looked up
         link.looked_up.clear()
         link.claimable.clear()

@@ -56,12 +56,14 @@ class Operation(Generic[T]):
 
     Where ``in_binary``, it is the result that is read, as libpq has it; and ``message`` is the same statement for those
     connections that take it directly. Where it ``has_text``, the result is read as UTF-8 whatever the connection has.
+    ``declared`` is the queue whose columns are looked at first, once for each connection.
     """
 
     # One is made for each call: a plain class takes a third of the time of a frozen dataclass.
     __slots__ = ("_parameters", "owned", "read", "statement", "what")
     in_binary: ClassVar[bool] = False
     has_text: ClassVar[bool] = False
+    declared: Handle[Any] | None = None
 
     def __init__(
         self,
@@ -80,11 +82,6 @@ class Operation(Generic[T]):
     def told(self, error: psycopg.Error) -> Exception:
         """What is raised for an error of the server's."""
         return explained(error, self.owned.extension, self.what)
-
-    @property
-    def declared(self) -> Handle[Any] | None:
-        """The declared queue whose columns are to be looked at first, once for each connection; None for most."""
-        return None
 
     @property
     def parameters(self) -> Sequence[Any]:
@@ -182,12 +179,14 @@ def _check_key(handle: Handle[Any], unique_key: Any, unique_for: Any) -> None:
 class _Claim(Operation[list[Job[P]]]):
     """A claim, whose jobs are made of the result."""
 
-    __slots__ = ("_direct", "_wants_casts", "handle")
+    __slots__ = ("_direct", "_wants_casts", "declared", "handle")
     in_binary = True
     has_text = True
 
     def __init__(self, handle: Handle[P], max_jobs: int, lease: timedelta | None, who: str | None) -> None:
         self.owned = self.handle = handle
+        # What is claimed is gone for others: it is too late when the rows are there.
+        self.declared = None if handle.payload is None else handle
         self.what, self.statement, self._direct, self._wants_casts = _claim_statements(handle)
         self._parameters = (max_jobs, lease, who)
 
@@ -196,11 +195,6 @@ class _Claim(Operation[list[Job[P]]]):
 
     def cast(self, casts: Casts) -> None:
         self.what, self.statement, self._direct, _ = _claim_statements(self.handle, casts)
-
-    @property
-    def declared(self) -> Handle[Any] | None:
-        # What is claimed is gone for others, so that it is too late when the rows are there.
-        return None if self.handle.payload is None else self.handle
 
     def message(self) -> Message | None:
         values = _claim_values(*self._parameters)

@@ -18,7 +18,7 @@ import pytest
 
 from pgbgw._core import CopyError
 from pgbgw.build.pgconfig import Pg
-from pgbgw.client import ClientError, Mismatch, QueueMissing, connect, copy_rows
+from pgbgw.client import ClientError, Mismatch, QueueMissing, connect, copy_rows, direct
 from pgbgw.declare.load import load
 from tests.server.posts import FOLDER, Mail, clear, conninfo, declared, left, mail, post_server, put
 from tests.server.running import Server
@@ -353,10 +353,12 @@ def test_jobs_of_another_declaration_are_not_claimed(server: Server, tmp_path: P
         assert left(server) == {"ready": 2}
 
 
-def test_jobs_of_what_was_installed_meanwhile_are_not_claimed(server: Server) -> None:
-    """The columns were looked up before they changed, and the statement was prepared on one connection."""
-
+def test_jobs_of_what_was_installed_meanwhile_are_not_claimed(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The columns were looked up before they changed, and the statement was prepared on two of the connections."""
     view = server.value("SELECT pg_get_viewdef('post.brief_jobs'::regclass)")
+    lease = timedelta(minutes=5)
+    told = "column address is declared as text and installed as bigint"
+    went: list[bool] = []
 
     def change(type_: str) -> None:
         server.rows("ALTER EXTENSION post DROP VIEW post.brief_jobs")
@@ -366,13 +368,18 @@ def test_jobs_of_what_was_installed_meanwhile_are_not_claimed(server: Server) ->
         server.rows(f"CREATE VIEW post.brief_jobs AS {view}")
         server.rows("ALTER EXTENSION post ADD VIEW post.brief_jobs")
 
-    told = "column address is declared as text and installed as bigint"
-    with server.connect() as connection, server.connect() as second:
-        for number in (1, 2, 3):
+    def noted(connection: Any, message: Any) -> Any:
+        result = direct.ask(connection, message)
+        went.append(result is not None)
+        return result
+
+    with server.connect() as connection, server.connect() as second, connect(conninfo(server)) as database:
+        by_name = database.queue("brief")
+        for number in (1, 2, 3, 4, 5):
             declared.brief.enqueue(connection, Mail(address=str(number), body=None))
-        assert len(declared.brief.claim(connection)) == 1
+        assert len(declared.brief.claim(connection, lease=lease)) == len(by_name.claim(lease=lease)) == 1
         with second.transaction():
-            assert len(declared.brief.claim(second)) == 1
+            assert len(declared.brief.claim(second, lease=lease)) == 1
         change("int8")
         try:
             with pytest.raises(Mismatch, match=told):
@@ -380,9 +387,15 @@ def test_jobs_of_what_was_installed_meanwhile_are_not_claimed(server: Server) ->
             for _ in range(2):
                 with pytest.raises(Mismatch, match=told), second.transaction():
                     declared.brief.claim(second)
-            assert server.value("SELECT count(*) FROM post.brief") == 1
+            assert server.value("SELECT count(*) FROM post.brief") == 2
+            # who has no declaration takes it as it is, by a statement that is prepared anew
+            monkeypatch.setattr("pgbgw.client.running.ask", noted)
+            assert [by_name.claim(lease=lease)[0].payload["address"] for _ in range(2)] == [4, 5]
+            assert went == [False, True]
         finally:
             change("text")
+        declared.brief.enqueue(connection, Mail(address="6", body=None))
+        assert len(declared.brief.claim(connection)) == 1
 
 
 def test_columns_are_looked_up_once_for_a_connection(server: Server) -> None:
