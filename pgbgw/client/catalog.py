@@ -145,14 +145,15 @@ def verify(handle: Handle[Any]) -> Operation[None]:
     return Operation(handle, f"{handle}", _QUEUES.replace("%", "%%"), [], read)
 
 
-def columns_fit(handle: Handle[Any], *, all_declared: bool = False) -> Operation[None]:
+def columns_fit(handle: Handle[Any], *, all_declared: bool = False) -> Operation[Casts]:
     """See that what is encoded by the declared types is read as such, and all columns are there; with ``all_declared``,
-    that none is there besides, whose values nobody would get. A table that is missing the server tells.
+    that none is there besides, whose values nobody would get. How they are selected. A table that is missing the server
+    tells.
 
     The operation raises Mismatch where something differs.
     """
 
-    def read(rows: Any) -> None:
+    def read(rows: Any) -> Casts:
         installed = {name: (oid, spelled) for name, oid, _, spelled in rows}
         declared = [column.name for column in handle.columns]
         different = [f"column {name} is declared and not installed" for name in declared if name not in installed]
@@ -161,16 +162,18 @@ def columns_fit(handle: Handle[Any], *, all_declared: bool = False) -> Operation
             different += [f"column {name} is installed and not declared" for name in others]
         if installed:
             check_types(handle, installed, different)
+        return _casts(rows)
 
     return Operation(handle, f"{handle}", _COLUMNS, [handle.schema, handle.table], read)
 
 
 def casts(handle: Handle[Any], table: str) -> Operation[Casts]:
     """How the columns of a table of a queue are to be selected; empty where there is no such table."""
-    return Operation(
-        handle, f"{handle}", _COLUMNS, [handle.schema, table],
-        lambda rows: tuple([(name, cast_for(oid, element)) for name, oid, element, _ in rows]),
-    )  # fmt: skip
+    return Operation(handle, f"{handle}", _COLUMNS, [handle.schema, table], _casts)
+
+
+def _casts(rows: Any) -> Casts:
+    return tuple([(name, cast_for(oid, element)) for name, oid, element, _ in rows])
 
 
 def _null(column: Column) -> str:

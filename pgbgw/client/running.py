@@ -94,8 +94,9 @@ def _look_first(connection: psycopg.Connection[Any], operation: Operation[Any]) 
     """See that jobs come as they are declared, and how they are selected, unless that was seen on this connection."""
     handle = operation.declared
     if handle is not None and handle not in link_of(connection).claimable:
-        _run(connection, catalog.columns_fit(handle, all_declared=True))
+        found = _run(connection, catalog.columns_fit(handle, all_declared=True))
         link_of(connection).claimable.add(handle)
+        link_of(connection).casts[handle] = found
     if (handle := operation.wants_casts()) is not None:
         known = link_of(connection).casts
         if not known.get(handle):
@@ -188,8 +189,9 @@ async def _run_taken(connection: psycopg.AsyncConnection[Any], operation: Operat
 async def _look_first_async(connection: psycopg.AsyncConnection[Any], operation: Operation[Any]) -> None:
     handle = operation.declared
     if handle is not None and handle not in link_of(connection).claimable:
-        await _run_async(connection, catalog.columns_fit(handle, all_declared=True))
+        found = await _run_async(connection, catalog.columns_fit(handle, all_declared=True))
         link_of(connection).claimable.add(handle)
+        link_of(connection).casts[handle] = found
     if (handle := operation.wants_casts()) is not None:
         known = link_of(connection).casts
         if not known.get(handle):
