@@ -105,3 +105,32 @@ def test_schedules_around_promotion(pg: Pg) -> None:
         last = standby.value("SELECT max(due) FROM rota.schedule_runs WHERE schedule = 'often'")
         eventually(lambda: standby.value("SELECT max(due) FROM rota.schedule_runs WHERE schedule = 'often'") > last)
         assert standby.rows(twice) == []
+
+
+def test_a_table_of_schedules_around_promotion(pg: Pg) -> None:
+    """The same for runs of a table: its scheduler knows of what the primary has begun."""
+    setup = (DECLARATIONS / "crontab.sql").read_text()
+    with serving(pg, module_of(DECLARATIONS / "crontab.py"), setup) as primary, following(primary) as standby:
+        primary.rows("INSERT INTO held VALUES ('cut'), ('halves')")
+        with primary.connect() as connection:
+            connection.execute("SET ROLE alice")
+            query = "SELECT crontab.jobs_schedule(%s, '0 0 1 1 *', %s, transaction => %s), crontab.jobs_run(%s)"
+            connection.execute(query, ["cut", "SELECT public.hold('cut')", True, "cut"])
+            connection.execute(query, ["halves", "CALL public.by_halves('halves')", False, "halves"])
+        # both sleep, and the first half of one is there
+        sleeping = "SELECT FROM pg_stat_activity WHERE backend_type = 'crontab jobs runner' AND wait_event = 'PgSleep'"
+        eventually(lambda: len(primary.rows(sleeping)) == 2, what="both runs")
+        halves = "SELECT what FROM noted ORDER BY id"
+        eventually(lambda: standby.rows(halves) == [("halves one",)], what="the first half on the standby")
+        assert standby.rows(sleeping) == []
+        os.kill(primary.cluster.status().pid or 0, signal.SIGKILL)
+        standby.rows("SELECT pg_promote()")
+        eventually(lambda: len(standby.rows(sleeping)) == 1, 20, "the run that is begun anew")
+        standby.rows("DELETE FROM held")
+        outcomes = (
+            "SELECT name, outcome, attempts FROM crontab.jobs_runs AS r JOIN crontab.jobs AS s ON s.id = schedule"
+            " ORDER BY name"
+        )
+        wanted = [("cut", "done", 2), ("halves", "lost", 1)]
+        eventually(lambda: standby.rows(outcomes) == wanted, 20, "the ends of both")
+        assert standby.rows(halves) == [("halves one",), ("cut",)]

@@ -79,12 +79,15 @@ static void note_stopped(const CrontabScheduleTableSpec *spec, int first_slot);
 void
 crontab_load_runs(const CrontabScheduleTableSpec *spec)
 {
-	TimestampTz life = crontab_shared->tables[spec->number].life;
+	CrontabScheduleTable *shared_table = &crontab_shared->tables[spec->number];
 	SPITupleTable *table;
 	uint64		nrows;
 	CrontabScheduleRun *before = pending;
 	int			nbefore = npending;
 
+	/* not when the server started: a standby goes on with runs of a primary */
+	if (shared_table->life == 0)
+		shared_table->life = GetCurrentTimestamp();
 	pending = NULL;
 	npending = maxpending = 0;
 	crontab_table_statement(spec, CRONTAB_TABLE_OPEN_RUNS, SPI_OK_SELECT, 0, NULL, NULL, NULL);
@@ -106,7 +109,7 @@ crontab_load_runs(const CrontabScheduleTableSpec *spec)
 		if (known < nbefore)
 			crontab_add_run(spec, run, schedule, owner);
 		else
-			settle(spec, run, schedule, owner, isnull || taken < life);
+			settle(spec, run, schedule, owner, isnull || taken < shared_table->life);
 	}
 	if (before != NULL)
 		pfree(before);

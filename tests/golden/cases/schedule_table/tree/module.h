@@ -81,7 +81,7 @@ typedef struct CrontabScheduleTable
 	int64		changes[TABLE_CHANGES];
 	/* the slot of its scheduler, once that has begun */
 	int			scheduler;
-	/* when this memory was set up, by which lives of the server are told */
+	/* when a scheduler first used this memory, by which lives are told; or 0 */
 	TimestampTz life;
 } CrontabScheduleTable;
 

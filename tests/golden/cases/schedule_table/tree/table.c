@@ -173,10 +173,7 @@ void
 crontab_init_tables(void)
 {
 	for (int i = 0; i < (int) lengthof(crontab_shared->tables); i++)
-	{
 		SpinLockInit(&crontab_shared->tables[i].mutex);
-		crontab_shared->tables[i].life = GetCurrentTimestamp();
-	}
 }
 
 /*
