@@ -69,8 +69,14 @@ def hold(server: Server, count: int, name: str = "export") -> dict[int, int]:
     for number in range(1, count + 1):
         assert server.value("SELECT beside.run_schedule(%s)", [name])
         eventually(partial(under_way, server, name, number), 20, f"{number} runs")
-    eventually(lambda: len(pids(server, name)) == count, 20, f"{count} processes in a run")
-    return pids(server, name)
+    return held(server, count, name)
+
+
+def held(server: Server, count: int, name: str = "export") -> dict[int, int]:
+    """So many processes that are in a run, once they are seen at one time: they sleep again and again."""
+    return eventually(
+        lambda: found if len(found := pids(server, name)) == count else {}, 20, f"{count} processes in a run"
+    )
 
 
 def release(server: Server) -> None:
@@ -154,8 +160,7 @@ def test_a_process_that_ends_in_its_run_leaves_those_of_others_alone(server: Ser
     taken = hold(server, 3)
     server.rows("SELECT pg_terminate_backend(%s)", [taken[2]])
     eventually(lambda: (2, "running", 2) in runs(server), 20, "the run that is begun again")
-    eventually(lambda: len(pids(server)) == 3, 20, "three runs")
-    assert {number: pid for number, pid in pids(server).items() if number != 2} == {1: taken[1], 3: taken[3]}
+    assert {number: pid for number, pid in held(server, 3).items() if number != 2} == {1: taken[1], 3: taken[3]}
     assert sorted(runs(server)) == [(1, "running", 1), (2, "running", 2), (3, "running", 1)]
     release(server)
     eventually(lambda: {row[1] for row in runs(server)} == {"done"}, 20, "their end")
